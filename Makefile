@@ -1,0 +1,44 @@
+# Everything that this project can do. Each target makes its own environment; nothing is installed by hand.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+help: ## Show this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.run: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Laurels needs Python 3.11 or newer; name one with PYTHON=…" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.run requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.lock
+	@touch $@
+
+run: $(VENV)/.run ## Serve the whole system on http://localhost:8000
+	@exec $(BIN)/laurels up
+
+demo: $(VENV)/.run ## Fill the running instance with demo data
+	@$(BIN)/laurels demo
+
+check: $(VENV)/.test ## Lint, types and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check ## Run everything that checks this project
+	$(BIN)/python -m pytest
+
+openapi: $(VENV)/.run ## Write the OpenAPI document from the routes
+	$(BIN)/laurels openapi > shared/runtime/openapi.json
+
+lock: ## Compile the locks anew; needs uv
+	uv pip compile --quiet --upgrade $(LOCK_OPTIONS) pyproject.toml --group install -o requirements.lock
+	uv pip compile --quiet --upgrade $(LOCK_OPTIONS) pyproject.toml --group dev -o requirements-dev.lock
+LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate
+
+.PHONY: help run demo check test openapi lock

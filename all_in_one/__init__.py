@@ -1,0 +1,1 @@
+"""The whole of Laurels in one process, over a PostgreSQL that it starts itself."""

@@ -1,0 +1,145 @@
+"""Composition root of the embedded default: the three services in one process, over a PostgreSQL of their own."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+
+import command_api.main
+import command_api.relay
+import projector.main
+import query_api.main
+from all_in_one.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
+from all_in_one.migrations import migrate
+from shared.runtime import checks
+from shared.runtime.background import background
+from shared.runtime.http import create_app
+from shared.runtime.operations import Check, operations
+from shared.runtime.protection import Protection
+from shared.runtime.server import bind, server, stop_signal
+from shared.runtime.settings import Settings, Transport
+
+INSTANCE_FILE = "instance.json"
+
+
+class Stopped(Exception):
+    """The message is one sentence for the operator: why the service ended by itself."""
+
+
+def app(settings: Settings) -> FastAPI:
+    """Return all services as one application."""
+    ready: dict[str, Check] = {}
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            commands, found = await stack.enter_async_context(command_api.main.commands(settings))
+            queries, _ = await stack.enter_async_context(query_api.main.queries(settings))
+            feed = await stack.enter_async_context(projector.main.projecting(settings))
+            ready.update(found, projector=checks.running(feed))
+            if settings.transport is Transport.KAFKA:
+                relay = command_api.relay.Relay(settings)
+                task = await stack.enter_async_context(background(relay.run()))
+                ready.update(relay=checks.running(task), kafka=checks.kafka(settings))
+            app.state.commands, app.state.queries = commands, queries
+            app.state.languages = settings.language_set
+            yield
+
+    return create_app(
+        [query_api.main.router(), command_api.main.router(), operations(ready)],
+        lifespan=lifespan,
+        protection=Protection(settings),
+    )
+
+
+async def up(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Serve until a signal says stop.
+
+    Raises PortTaken, EmbeddedPostgresError, MigrationError or Stopped, each with one sentence for the operator.
+    """
+    listener = bind(settings)
+    with stop_signal() as stop:
+        async with _database(settings) as (url, death):
+            configured = settings.model_copy(update={"database_url": url})
+            await asyncio.to_thread(migrate, url)
+            base_url = _base_url(settings, listener.getsockname()[1])
+            with _instance_file(settings, base_url):
+                running = server(app(configured), configured)
+                serving = asyncio.create_task(running.serve(sockets=[listener]))
+                stopping = asyncio.create_task(stop.wait())
+                dying = asyncio.create_task(death())
+                announce(_banner(settings, base_url))
+                await asyncio.wait([serving, stopping, dying], return_when=asyncio.FIRST_COMPLETED)
+                running.stop()
+                await serving
+                stopping.cancel()
+                if dying.done():
+                    raise Stopped(dying.result())
+                dying.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _database(settings: Settings) -> AsyncIterator[tuple[str, Callable[[], Coroutine[Any, Any, str]]]]:
+    """Yield the URL of the database, and what waits until it dies underneath and then says so."""
+    if settings.database_url:
+        yield settings.database_url, _never
+        return
+    postgres = EmbeddedPostgres(settings.data_dir)
+    connection = await postgres.start()
+    try:
+        yield connection.url, postgres.wait_for_death
+    finally:
+        await postgres.stop()
+
+
+async def _never() -> str:
+    await asyncio.Event().wait()
+    return ""
+
+
+def _base_url(settings: Settings, port: int) -> str:
+    host = "localhost" if settings.host in {"127.0.0.1", "0.0.0.0", "::", "::1"} else settings.host  # noqa: S104 - compared, not bound
+    return f"http://{host}:{port}"
+
+
+@contextlib.contextmanager
+def _instance_file(settings: Settings, base_url: str) -> Iterator[None]:
+    """Leave word in the data folder where this instance listens, so that `laurels status` and the others find it."""
+    if settings.database_url:
+        yield
+        return
+    path = settings.data_dir / INSTANCE_FILE
+    path.write_text(json.dumps({"base_url": base_url}))
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def running_base_url(data_dir: Path) -> str | None:
+    """Return where the instance on this data folder listens, None if there is none."""
+    try:
+        found: str = json.loads((data_dir / INSTANCE_FILE).read_text())["base_url"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return found
+
+
+def _banner(settings: Settings, base_url: str) -> str:
+    where = "the database of LAURELS_DATABASE_URL" if settings.database_url else str(settings.data_dir.resolve())
+    return (
+        f"Laurels listens on {base_url} (API below /api/v1, documentation at /docs).\n"
+        f"The data lies in {where}.\n"
+        "Try:\n"
+        f'  curl -H \'Content-Type: application/json\' -d \'{{"username": "ada", "user_language": "en"}}\' '
+        f"{base_url}/api/v1/users/\n"
+        f"  curl {base_url}/api/v1/users/ada/\n"
+        "Ctrl-C stops it; the data stays."
+    )
+
+
+__all__ = ["EmbeddedPostgresError", "Stopped", "app", "running_base_url", "up"]

@@ -1,0 +1,1 @@
+"""The `laurels` command line, and the clients of the HTTP contract that it runs."""

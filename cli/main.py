@@ -1,0 +1,148 @@
+"""The `laurels` command line."""
+
+import asyncio
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import httpx
+import typer
+import uvloop
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from all_in_one.embedded_postgres import EmbeddedPostgresError, find_running
+from all_in_one.main import Stopped, running_base_url, up
+from cli.client import CliError, progress_bars
+from cli.demo import load_demo
+from cli.openapi import whole_document
+from cli.stackexchange import import_dump
+from cli.status import Status, read_status
+from shared.runtime.database import UNREACHABLE
+from shared.runtime.process import configure_logging, load_settings
+from shared.runtime.server import PortTaken
+from shared.runtime.settings import Settings
+
+app = typer.Typer(
+    help="Laurels: achievements and precomputed statistics.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+importing = typer.Typer(help="Bring in real data.", no_args_is_help=True)
+app.add_typer(importing, name="import")
+errors = Console(stderr=True)
+
+Url = Annotated[str, typer.Option("--url", help="Where Laurels listens; the instance on LAURELS_DATA_DIR by default.")]
+Token = Annotated[str, typer.Option("--token", envvar="LAURELS_TOKEN", help="Bearer token, where commands need one.")]
+
+
+@app.command("up")
+def up_command() -> None:
+    """Serve everything: the APIs, the projector and an embedded PostgreSQL."""
+    settings = load_settings()
+    configure_logging(settings)
+    try:
+        uvloop.run(up(settings, lambda text: print(text, flush=True)))  # noqa: T201 - this is what it says to its operator
+    except (PortTaken, EmbeddedPostgresError, Stopped) as error:
+        fail(str(error))
+    except UNREACHABLE as error:
+        fail(f"The database cannot be used: {error}.")
+
+
+@app.command()
+def demo(url: Url = "", token: Token = "", seed: int = 1) -> None:
+    """Fill a running instance with a few hundred users, achievements in two languages and streaks."""
+    with progress_bars() as progress:
+        summary = load_demo(
+            base_url(load_settings(), url), datetime.now(UTC), seed=seed, progress=progress, token=token
+        )
+    Console().print(escape(str(summary)))
+
+
+@importing.command("stackexchange")
+def stackexchange(
+    folder: Annotated[Path, typer.Argument(help="Folder with Badges.xml and perhaps Users.xml.")],
+    url: Url = "",
+    token: Token = "",
+    site: Annotated[str, typer.Option(help="Name that tells this dump from others; the folder's by default.")] = "",
+) -> None:
+    """Import a Stack Exchange dump; it can be stopped and run again, and adds nothing twice."""
+    with progress_bars() as progress:
+        summary = import_dump(folder, base_url(load_settings(), url), site=site or None, progress=progress, token=token)
+    Console().print(escape(str(summary)))
+
+
+@app.command()
+def status(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show positions, lag by partition and the generation that is served."""
+    settings = load_settings()
+    try:
+        found = asyncio.run(read_status(database_url(settings)))
+    except UNREACHABLE as error:
+        fail(f"The database does not answer: {error}.")
+    if as_json:
+        print(json.dumps(found.as_dict()))  # noqa: T201 - the command's output
+    else:
+        _print_status(found)
+
+
+@app.command(hidden=True)
+def openapi() -> None:
+    """Print the OpenAPI document of the whole API."""
+    print(json.dumps(whole_document(), indent=1, sort_keys=True))  # noqa: T201 - the command's output
+
+
+def main() -> None:
+    """Run the command line; what goes wrong is one sentence, and exit code 1."""
+    try:
+        app()
+    except CliError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        sys.exit("Stopped. Run it again to go on: nothing is added twice.")
+
+
+def fail(sentence: str) -> NoReturn:
+    """Print a sentence to standard error and exit with 1."""
+    errors.print(escape(sentence), style="red", highlight=False, soft_wrap=True)
+    sys.exit(1)
+
+
+def base_url(settings: Settings, given: str) -> str:
+    """Return where the instance listens that the options and settings name."""
+    if given:
+        return given
+    found = None if settings.database_url else running_base_url(settings.data_dir)
+    guessed = found or f"http://{settings.host}:{settings.port}"
+    try:
+        httpx.get(f"{guessed}/health", timeout=5).raise_for_status()
+    except httpx.HTTPError:
+        fail(f"No Laurels answers on {guessed}. Start one with `make run`, or name another with --url.")
+    return guessed
+
+
+def database_url(settings: Settings) -> str:
+    """Return the database of the instance that the settings name."""
+    if settings.database_url:
+        return settings.database_url
+    connection = find_running(settings.data_dir)
+    if connection is None:
+        fail(f"No Laurels is running on {settings.data_dir.resolve()}. Start one with `make run`.")
+    return connection.url
+
+
+def _print_status(found: Status) -> None:
+    console = Console()
+    console.print(f"Log position   {found.log_position}")
+    console.print(f"Read position  {found.read_position} (lag {found.lag})")
+    console.print(f"Generation     {found.generation}")
+    if found.published_position is not None:
+        console.print(f"Published      {found.published_position}")
+    table = Table("Partition", "Log", "Projected", "Lag")
+    for part in found.partitions:
+        table.add_row(*map(str, (part.partition, part.log_position, part.position, part.lag)))
+    console.print(table)

@@ -1,0 +1,39 @@
+"""Makes the one OpenAPI document from the routes of both APIs."""
+
+from contextlib import nullcontext
+from typing import Any
+
+import command_api.main
+import query_api.main
+from shared.runtime.http import create_app
+from shared.runtime.protection import Protection
+from shared.runtime.settings import Settings
+
+DESCRIPTION = """
+Registers users, keeps a catalogue of achievements, awards them, and serves precomputed statistics.
+
+Commands answer with `Event-Position`; reads answer with `Read-Position` and wait for `min_position`. Errors are
+`application/problem+json`. A trailing slash is optional on every path, and `HEAD` works wherever `GET` does.
+"""
+
+
+def whole_document() -> dict[str, Any]:
+    """Return the OpenAPI document of the whole API."""
+    app = create_app(
+        [query_api.main.router(), command_api.main.router()],
+        lifespan=lambda _app: nullcontext(),
+        protection=Protection(Settings(_env_file=None)),
+    )
+    app.description = DESCRIPTION.strip()
+    app.version = "1"
+    app.openapi_tags = [
+        {"name": "users"},
+        {"name": "achievements", "description": "The catalogue."},
+        {"name": "awards"},
+        {"name": "commands", "description": "Commands in bulk."},
+        {"name": "statistics"},
+    ]
+    document = app.openapi()
+    document["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+    document["security"] = [{}, {"bearer": []}]
+    return document

@@ -1,0 +1,71 @@
+"""Where the log, the relay and the read models stand."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from shared.runtime.database import connect
+
+OVERALL: Final = """
+SELECT h.position AS log_position, g.generation, read_position(g.generation) AS read_position
+FROM log_head h, generations g WHERE g.state = 'live'
+"""
+PARTITIONS: Final = """
+SELECT p.partition, h.partition_positions[p.partition + 1] AS log_position, p.position
+FROM progress p, log_head h WHERE p.generation = $1 ORDER BY p.partition
+"""
+PUBLISHED: Final = "SELECT nullif(position, 0) FROM write_model.relay_lease"
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionStatus:
+    """One partition: its last position in the log, and how far it is projected."""
+
+    partition: int
+    log_position: int
+    position: int
+    lag: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Positions in the log; `published_position` is None where no relay ever ran. Lags count positions."""
+
+    log_position: int
+    read_position: int
+    lag: int
+    generation: int
+    published_position: int | None
+    partitions: Sequence[PartitionStatus]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what `laurels status --json` prints."""
+        return asdict(self)
+
+
+async def read_status(url: str) -> Status:
+    """Read the status from the database. Raises one of UNREACHABLE."""
+    connection = await connect(url)
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            overall = await connection.fetchrow(OVERALL)
+            if overall is None:
+                message = "the log or the live generation is missing: the migrations did not finish"
+                raise LookupError(message)
+            rows = await connection.fetch(PARTITIONS, overall["generation"])
+            published = await connection.fetchval(PUBLISHED)
+    finally:
+        await connection.close()
+    return Status(
+        log_position=overall["log_position"],
+        read_position=overall["read_position"],
+        lag=overall["log_position"] - overall["read_position"],
+        generation=overall["generation"],
+        published_position=published,
+        partitions=[
+            PartitionStatus(
+                row["partition"], row["log_position"], row["position"], max(0, row["log_position"] - row["position"])
+            )
+            for row in rows
+        ],
+    )

@@ -1,0 +1,1 @@
+"""Accepts commands, decides them and appends their events to the log."""

@@ -1,0 +1,278 @@
+"""The one writer: commands wait in a queue, a loop takes all that wait and commits them as one group.
+
+A group is one transaction under the lock of the log's head. Its commands are decided one after another, each seeing
+what those before it decided; then all events are inserted with the next positions, and only after the commit is anybody
+answered. A refused command refuses only itself; a database error fails the group, and nothing of it is appended.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+
+from command_api import answers, idempotency, write_model
+from command_api.answers import Answer
+from command_api.commands import Command
+from command_api.decisions import decide
+from command_api.decisions.state import Catalogue, State
+from command_api.idempotency import Keyed, Memory
+from shared.domain.errors import DomainError, IdempotencyKeyReused
+from shared.event_log import APPENDED_CHANNEL
+from shared.events import codec
+from shared.events.envelope import partition_of, subject
+from shared.events.types import Event
+from shared.runtime import problems
+from shared.runtime.background import background
+from shared.runtime.database import UNREACHABLE, OwnConnection, Role, connect
+from shared.runtime.metrics import COMMANDS, GROUP_SIZE
+
+logger = logging.getLogger(__name__)
+
+GROUP_LIMIT: Final = 1_000
+"""Commands in one group at the most, so that nobody waits behind more than this."""
+QUEUE_LIMIT: Final = 20_000
+"""Commands that may wait; more are told to come back."""
+
+APPEND = """
+WITH appended AS (
+    INSERT INTO events (position, event_id, partition, type, schema_version, user_id, data, recorded_at)
+    SELECT position, event_id, partition, type, schema_version, user_id, data::jsonb, $8
+    FROM unnest($1::bigint[], $2::uuid[], $3::smallint[], $4::text[], $5::smallint[], $6::bigint[], $7::text[])
+        AS e (position, event_id, partition, type, schema_version, user_id, data)
+), moved AS (
+    UPDATE log_head SET position = $9, recorded_at = $8, partition_positions = $10, catalogue_position = $11,
+                        last_user_id = $12, last_achievement_id = $13
+)
+SELECT pg_notify($14, $9::bigint::text)
+"""
+
+
+class Overloaded(Exception):
+    """Too many commands wait already."""
+
+
+class DatabaseUnavailable(Exception):
+    """The group could not be committed; whether it was, is not known if the connection broke during the commit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A command, with its Idempotency-Key if it has one."""
+
+    command: Command
+    keyed: Keyed | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    submissions: Sequence[Submission]
+    answered: asyncio.Future[list[Answer]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Appender:
+    """Owns the queue and the connection that writes. Run `run()` as a task; it ends when cancelled."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._singles: deque[_Waiting] = deque()
+        self._bulks: deque[_Waiting] = deque()
+        self._queued = 0
+        self._wake = asyncio.Event()
+        self._connection: OwnConnection | None = None
+        self._catalogue = Catalogue()
+
+    async def submit(self, submission: Submission) -> Answer:
+        """Decide and append one command. Raises Overloaded or DatabaseUnavailable."""
+        return (await self._enqueue(self._singles, [submission]))[0]
+
+    async def submit_many(self, submissions: Sequence[Submission]) -> list[Answer]:
+        """Decide and append up to GROUP_LIMIT commands of a bulk request as one group, single ones going before."""
+        return await self._enqueue(self._bulks, submissions)
+
+    async def run(self) -> None:
+        """Commit groups until cancelled."""
+        try:
+            while True:
+                await self._wake.wait()
+                group = self._take()
+                if group:
+                    await self._serve(group)
+                else:
+                    self._wake.clear()
+        finally:
+            self._disconnect()
+            for waiting in (*self._singles, *self._bulks):
+                waiting.answered.cancel()
+
+    async def _enqueue(self, queue: deque[_Waiting], submissions: Sequence[Submission]) -> list[Answer]:
+        if self._queued + len(submissions) > QUEUE_LIMIT:
+            raise Overloaded
+        waiting = _Waiting(submissions)
+        queue.append(waiting)
+        self._queued += len(submissions)
+        self._wake.set()
+        return await waiting.answered
+
+    def _take(self) -> list[_Waiting]:
+        group: list[_Waiting] = []
+        while self._singles and len(group) < GROUP_LIMIT:
+            group.append(self._singles.popleft())
+        # One bulk chunk a group: however long an import is, a single command waits for one chunk of it at the most.
+        if self._bulks:
+            group.append(self._bulks.popleft())
+        self._queued -= sum(len(waiting.submissions) for waiting in group)
+        return group
+
+    async def _serve(self, group: list[_Waiting]) -> None:
+        submissions = [submission for waiting in group for submission in waiting.submissions]
+        try:
+            given = await self._commit(submissions)
+        except Exception as error:
+            self._disconnect()
+            if isinstance(error, UNREACHABLE):
+                logger.warning("a group of %d commands was not committed: %s", len(submissions), error)
+                error = DatabaseUnavailable(str(error))
+            else:
+                logger.exception("a group of %d commands failed", len(submissions))
+            for waiting in group:
+                if not waiting.answered.done():
+                    waiting.answered.set_exception(error)
+            return
+        GROUP_SIZE.observe(len(submissions))
+        remaining = iter(given)
+        for waiting in group:
+            own = [next(remaining) for _ in waiting.submissions]
+            if not waiting.answered.done():
+                waiting.answered.set_result(own)
+
+    async def _commit(self, submissions: Sequence[Submission]) -> list[Answer]:
+        connection = await self._connected()
+        async with connection.transaction():
+            head = await write_model.lock_head(connection)
+            commands = [submission.command for submission in submissions]
+            state = await write_model.load(connection, head, self._catalogue, commands)
+            group = Group(state, await _recall(connection, state, submissions))
+            given = [group.answer(submission) for submission in submissions]
+            await _append(connection, head["partition_positions"], group)
+            await write_model.save(connection, state, [event for event, _ in group.events])
+            await idempotency.remember(connection, group.to_remember, state.now)
+        return given
+
+    async def _connected(self) -> OwnConnection:
+        if self._connection is None or self._connection.is_closed():
+            # What another process or a failed group left of the catalogue is not to be trusted.
+            self._catalogue = Catalogue()
+            self._connection = await connect(self._url, Role.COMMAND, {"lock_timeout": "10s"})
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+
+class Group:
+    """Decides the commands of one group, one after another, and collects what is to be written."""
+
+    def __init__(self, state: State, memories: dict[str, Memory]) -> None:
+        self._state = state
+        self._memories = memories
+        self.state = state
+        self.events: list[tuple[Event, UUID]] = []
+        self.to_remember: list[tuple[Keyed, Answer]] = []
+
+    def answer(self, submission: Submission) -> Answer:
+        """Return the answer to one command; an event that follows from it joins `events`."""
+        keyed = submission.keyed
+        if keyed is None:
+            return self._decide(submission.command, None)
+        memory = self._memories.get(keyed.key)
+        if memory is None:
+            answer = self._decide(submission.command, keyed)
+            # What was not valid is not remembered: the producer mends it and uses the key again.
+            if answer.status != 400:  # noqa: PLR2004 - Bad Request
+                self._memories[keyed.key] = Memory(keyed.fingerprint, replace(answer, replayed=True))
+                self.to_remember.append((keyed, answer))
+            return answer
+        if memory.fingerprint != keyed.fingerprint:
+            reused = IdempotencyKeyReused("this Idempotency-Key came with another command before")
+            return answers.refusal(problems.from_domain(reused))
+        return memory.answer
+
+    def _decide(self, command: Command, keyed: Keyed | None) -> Answer:
+        try:
+            event = decide(command, self._state)
+        except DomainError as error:
+            COMMANDS.labels(command.type, error.code).inc()
+            return answers.refusal(problems.from_domain(error))
+        created = answers.is_new_text(event, self._state)
+        self._state.record(event)
+        self.events.append((event, keyed.event_id if keyed else idempotency.fresh_event_id()))
+        COMMANDS.labels(command.type, "accepted").inc()
+        return answers.success(event, self._state, created=created)
+
+
+async def _recall(connection: OwnConnection, state: State, submissions: Sequence[Submission]) -> dict[str, Memory]:
+    keyed = {s.keyed.key: s.keyed for s in submissions if s.keyed}
+    if not keyed:
+        return {}
+    memories = await idempotency.remembered(connection, list(keyed))
+    unknown = {k.event_id: k for k in keyed.values() if k.key not in memories}
+    if unknown:
+        for event_id, row in (await idempotency.appended(connection, list(unknown))).items():
+            forgotten = unknown[event_id]
+            memories[forgotten.key] = Memory(forgotten.fingerprint, await _answer_again(connection, state, row))
+    return memories
+
+
+async def _answer_again(connection: OwnConnection, state: State, row: asyncpg.Record) -> Answer:
+    """Answer for an event whose remembered answer has expired: as it was, in the texts of today."""
+    event = codec.decode(row["type"], row["schema_version"], row["data"])
+    user_id = subject(event)
+    if user_id is not None:
+        await write_model.load_users(connection, state, [user_id])
+    then = replace(state, now=row["recorded_at"], position=row["position"])
+    return replace(answers.success(event, then), replayed=True)
+
+
+async def _append(connection: OwnConnection, partition_positions: list[int], group: Group) -> None:
+    if not group.events:
+        return
+    state, count = group.state, len(group.events)
+    first = state.position - count + 1
+    subjects = [subject(event) for event, _ in group.events]
+    partitions = [partition_of(user_id, len(partition_positions)) for user_id in subjects]
+    for position, partition in enumerate(partitions, first):
+        partition_positions[partition] = position
+    types = [event.type for event, _ in group.events]
+    await connection.execute(
+        APPEND,
+        list(range(first, first + count)),
+        [event_id for _, event_id in group.events],
+        partitions,
+        types,
+        [codec.SCHEMA_VERSIONS[type_name] for type_name in types],
+        subjects,
+        [codec.encode(event) for event, _ in group.events],
+        state.now,
+        state.position,
+        partition_positions,
+        state.catalogue.position,
+        state.last_user_id,
+        state.last_achievement_id,
+        APPENDED_CHANNEL,
+    )
+
+
+@contextlib.asynccontextmanager
+async def running(url: str) -> AsyncIterator[Appender]:
+    """Run an appender for as long as the context lasts."""
+    appender = Appender(url)
+    async with background(appender.run()):
+        yield appender

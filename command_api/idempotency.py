@@ -1,0 +1,131 @@
+"""Idempotency keys: the same key and command get the same answer, and append once, for ever.
+
+Answers are remembered for `LAURELS_IDEMPOTENCY_HOURS`. The id of an event that has a key is made from the key and the
+command, so that after that time, too, the event is found in the log and not appended a second time.
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from uuid import UUID
+
+import orjson
+
+from command_api.answers import Answer
+from command_api.commands import Command
+from shared.domain.errors import IdempotencyKeyReused
+from shared.runtime.database import Connection, Record
+
+REMEMBERED = """
+SELECT key, fingerprint, status, body, position FROM write_model.idempotency WHERE key = ANY($1::text[])
+"""
+
+APPENDED = """
+SELECT event_id, position, type, schema_version, user_id, data::text AS data, recorded_at
+FROM events WHERE event_id = ANY($1::uuid[])
+"""
+
+# A key that outlived its time and is used anew takes the new answer.
+REMEMBER = """
+INSERT INTO write_model.idempotency (key, fingerprint, status, body, position, recorded_at)
+SELECT *, $6::timestamptz FROM unnest($1::text[], $2::bytea[], $3::smallint[], $4::bytea[], $5::bigint[])
+ON CONFLICT (key) DO NOTHING
+"""
+
+CLAIM = """
+INSERT INTO write_model.idempotency (key, fingerprint, status, body, recorded_at)
+VALUES ($1, $2, 200, '', now()) ON CONFLICT (key) DO NOTHING RETURNING true
+"""
+
+CLAIMED = "SELECT fingerprint FROM write_model.idempotency WHERE key = $1"
+
+FORGET = """
+DELETE FROM write_model.idempotency
+WHERE key IN (SELECT key FROM write_model.idempotency WHERE recorded_at < now() - $1::interval LIMIT 10000)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """An Idempotency-Key with the fingerprint of its command, and the event id that both lead to."""
+
+    key: str
+    fingerprint: bytes
+    event_id: UUID
+
+
+def keyed(key: str, command: Command) -> Keyed:
+    """Return the key with what it stands for. Fields that are not given do not count, so new ones change nothing."""
+    given = {field.name: getattr(command, field.name) for field in fields(command)}
+    canonical = orjson.dumps(
+        [command.type, {name: value for name, value in given.items() if value is not None}],
+        option=orjson.OPT_SORT_KEYS,
+    )
+    fingerprint = hashlib.blake2b(canonical, digest_size=16).digest()
+    return Keyed(key, fingerprint, UUID(bytes=_digest(key, fingerprint), version=5))
+
+
+def fresh_event_id() -> UUID:
+    """Return a UUID of version 7: ordered by time, so that the log's unique index grows at one end."""
+    milliseconds = time.time_ns() // 1_000_000
+    random = int.from_bytes(os.urandom(10), "big")
+    value = (milliseconds << 80) | random
+    value = value & ~(0xF << 76) | (0x7 << 76)
+    return UUID(int=value & ~(0x3 << 62) | (0x2 << 62))
+
+
+def _digest(key: str, fingerprint: bytes) -> bytes:
+    return hashlib.blake2b(key.encode() + b"\0" + fingerprint, digest_size=16).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """An earlier answer and the fingerprint of the command that it answered."""
+
+    fingerprint: bytes
+    answer: Answer
+
+
+async def remembered(connection: Connection, keys: Sequence[str]) -> dict[str, Memory]:
+    """Return the earlier answers of those keys that have one."""
+    rows = await connection.fetch(REMEMBERED, keys)
+    return {
+        row["key"]: Memory(
+            row["fingerprint"],
+            Answer(status=row["status"], body=row["body"], position=row["position"], replayed=True),
+        )
+        for row in rows
+    }
+
+
+async def appended(connection: Connection, event_ids: Sequence[UUID]) -> dict[UUID, Record]:
+    """Return the events that keyed commands appended, by id, whether or not their answers are still remembered."""
+    return {row["event_id"]: row for row in await connection.fetch(APPENDED, event_ids)}
+
+
+async def remember(connection: Connection, answers: Iterable[tuple[Keyed, Answer]], now: object) -> None:
+    """Keep answers with the events that they announce, in one transaction."""
+    rows = [(k.key, k.fingerprint, a.status, a.body, a.position) for k, a in answers]
+    if rows:
+        await connection.execute(REMEMBER, *(list(column) for column in zip(*rows, strict=True)), now)
+
+
+async def claim(connection: Connection, key: str, fingerprint: bytes) -> bool:
+    """Bind the key of a bulk request to its body; return whether it was bound to this body before.
+
+    Raises IdempotencyKeyReused when it is bound to another one. The commands of the request have keys of their own.
+    """
+    if await connection.fetchval(CLAIM, key, fingerprint):
+        return False
+    if await connection.fetchval(CLAIMED, key) != fingerprint:
+        raise IdempotencyKeyReused("This Idempotency-Key came with another body before.")
+    return True
+
+
+async def forget(connection: Connection, hours: int) -> int:
+    """Drop up to 10,000 answers that are older; return how many went."""
+    status = await connection.execute(FORGET, timedelta(hours=hours))
+    return int(status.split()[-1])

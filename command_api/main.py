@@ -1,0 +1,67 @@
+"""Composition root of the command side."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter, FastAPI
+
+from command_api import appender, idempotency, routes
+from command_api.routes.answering import Service
+from shared.freshness import following
+from shared.runtime import checks
+from shared.runtime.background import background
+from shared.runtime.database import UNREACHABLE, Pool, Role, open_pool
+from shared.runtime.http import create_app
+from shared.runtime.operations import Check, operations
+from shared.runtime.protection import Protection
+from shared.runtime.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+POOL_SIZE = 4
+FORGET_SECONDS = 60.0
+
+
+@contextlib.asynccontextmanager
+async def commands(settings: Settings) -> AsyncIterator[tuple[Service, dict[str, Check]]]:
+    """Run what the command routes work with; yield it with the checks that say whether it is ready."""
+    async with (
+        open_pool(settings.database_url, Role.COMMAND, size=POOL_SIZE) as pool,
+        appender.running(settings.database_url) as writer,
+        following(settings.database_url, Role.COMMAND, pool) as freshness,
+        background(_forget_answers(pool, settings.idempotency_hours)),
+    ):
+        context = {"languages": settings.language_set}
+        yield Service(writer, freshness, pool, context), {"database": checks.database(pool)}
+
+
+def router() -> APIRouter:
+    """Return the routes of the command side."""
+    return routes.router()
+
+
+def app(settings: Settings) -> FastAPI:
+    """Return the command API as a service of its own."""
+    ready: dict[str, Check] = {}
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with commands(settings) as (service, found):
+            app.state.commands = service
+            ready.update(found)
+            yield
+
+    return create_app([router(), operations(ready)], lifespan=lifespan, protection=Protection(settings))
+
+
+async def _forget_answers(pool: Pool, hours: int) -> None:
+    while True:
+        try:
+            async with pool.acquire() as connection:
+                gone = await idempotency.forget(connection, hours)
+        except UNREACHABLE as error:
+            logger.warning("old idempotency keys were not dropped: %s", error)
+            gone = 0
+        await asyncio.sleep(0 if gone else FORGET_SECONDS)

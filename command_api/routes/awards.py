@@ -1,0 +1,42 @@
+"""Commands about awards."""
+
+from fastapi import APIRouter, Request, Response
+
+from command_api.commands import RevokeAward
+from command_api.routes.answering import body_of, execute, service
+from command_api.routes.documentation import command_route
+from command_api.schemas import NewAward, Revocation, lookup_key
+from shared import representations
+from shared.runtime import strict_json
+from shared.runtime.http import BODY_LIMIT, check_media_type, path_id, read_body
+
+router = APIRouter(tags=["awards"])
+
+
+@router.post(
+    "/users/{username}/achievements", **command_route(NewAward, {201: representations.Award}, 404, 409, 413, 415)
+)
+async def award_achievement(request: Request, username: str) -> Response:
+    """Award an achievement to a user."""
+    body = await body_of(request, NewAward)
+    return await execute(request, body.command(lookup_key(username)))
+
+
+@router.delete(
+    "/users/{username}/achievements/{award_id}",
+    **command_route(Revocation, {204: None}, 404, 413, 415, body_required=False),
+)
+async def revoke_award(request: Request, username: str, award_id: str) -> Response:
+    """Revoke an award; every statistic becomes what it would be had the award never been made."""
+    reason = await _reason(request)
+    command = RevokeAward(award_id=path_id("award_id", award_id), username_key=lookup_key(username), reason=reason)
+    return await execute(request, command)
+
+
+async def _reason(request: Request) -> str | None:
+    raw = await read_body(request, BODY_LIMIT)
+    if not raw:
+        return None
+    check_media_type(request, ("application/json",))
+    body = strict_json.validate(Revocation, strict_json.parse(raw), context=service(request).context)
+    return body.reason

@@ -1,0 +1,228 @@
+"""Commands in bulk: an array, or a stream of lines read and answered in bounded memory."""
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fastapi import APIRouter, Request, Response
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from command_api import answers
+from command_api.answers import Answer
+from command_api.appender import DatabaseUnavailable, Overloaded, Submission
+from command_api.idempotency import claim, keyed
+from command_api.routes.answering import Service, key_of, not_taken, patience, position_headers, service
+from command_api.routes.documentation import PARAMETERS
+from command_api.schemas import AnyBulkCommand, Context, bulk_command
+from shared.runtime import strict_json
+from shared.runtime.documentation import header, problem_responses
+from shared.runtime.http import (
+    BATCH_LIMIT,
+    BODY_LIMIT,
+    JSON,
+    NDJSON,
+    accepts,
+    check_media_type,
+    json_response,
+    query_parameters,
+    read_body,
+)
+from shared.runtime.prefer import preferences
+from shared.runtime.problems import InputError, Problem, invalid_input
+
+router = APIRouter(tags=["commands"])
+
+ARRAY_LIMIT: Final = 10_000
+CHUNK: Final = 500
+"""Commands that a bulk request puts into one group commit; single commands go between chunks."""
+KEY_SEPARATOR: Final = "\x1f"
+"""Cannot be part of a client's key, so that the keys made for the lines of a request collide with none."""
+
+COMMAND_SCHEMA = {
+    "oneOf": [model.model_json_schema() for model in AnyBulkCommand.__args__],
+    "discriminator": {"propertyName": "type"},
+}
+RESULT_SCHEMA = {
+    "type": "object",
+    "required": ["status"],
+    "properties": {"status": {"type": "integer"}, "body": {"type": "object"}, "problem": {"type": "object"}},
+}
+DOCUMENTATION: dict[str, Any] = {
+    "response_model": None,
+    "responses": problem_responses(400, 401, 403, 406, 413, 415, 422, 429, 503)
+    | {
+        200: {
+            "description": "One result for every command, in order.",
+            "headers": {
+                "Event-Position": header("integer", "Log position of the last event caused (arrays only)."),
+                "Event-Applied": header("boolean", "Whether reads show it already (arrays only)."),
+            },
+            "content": {JSON: {"schema": {"type": "array", "items": RESULT_SCHEMA}}, NDJSON: {"schema": RESULT_SCHEMA}},
+        }
+    },
+    "openapi_extra": {
+        "parameters": PARAMETERS,
+        "requestBody": {
+            "required": True,
+            "content": {
+                JSON: {"schema": {"type": "array", "maxItems": ARRAY_LIMIT, "items": COMMAND_SCHEMA}},
+                NDJSON: {"schema": COMMAND_SCHEMA},
+            },
+        },
+    },
+}
+
+
+class Streamed(Response):
+    """Answers while the request is still read. Starlette's own would read on, to see whether the client left."""
+
+    media_type = NDJSON
+
+    def __init__(self, parts: AsyncIterator[bytes], headers: dict[str, str]) -> None:
+        super().__init__(headers=headers)
+        del self.headers["content-length"]
+        self._parts = parts
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Send the parts as they come; a client that leaves ends it."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        with contextlib.suppress(ClientDisconnect):
+            async for part in self._parts:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Gives each command of a request its Idempotency-Key: its own, or one made from the request's."""
+
+    request_key: str | None
+
+    def submission(self, index: int, given: AnyBulkCommand) -> Submission:
+        """Return the command at this index (0-based) as it is submitted."""
+        command = given.command()
+        key = given.idempotency_key
+        if key is None and self.request_key is not None:
+            key = f"{self.request_key}{KEY_SEPARATOR}{index}"
+        return Submission(command, keyed(key, command) if key is not None else None)
+
+
+@router.post("/commands", **DOCUMENTATION)
+async def post_commands(request: Request) -> Response:
+    """Decide any mix of commands; one refused command refuses nothing else."""
+    media_type = check_media_type(request, (JSON, NDJSON))
+    if not accepts(request.headers.get("accept", "*/*"), media_type):
+        raise Problem(406, "not-acceptable", "The answer has the media type of the request.")
+    query_parameters(request)
+    key = key_of(request)
+    if media_type == NDJSON:
+        return await _answer_stream(request, key)
+    return await _answer_array(request, key)
+
+
+async def _answer_array(request: Request, key: str | None) -> Response:
+    raw = await read_body(request, BATCH_LIMIT)
+    values = strict_json.decode(raw)
+    if not isinstance(values, list) or len(values) > ARRAY_LIMIT:
+        raise invalid_input(InputError("", f"The body has to be an array of at most {ARRAY_LIMIT} commands."))
+    at_work = service(request)
+    headers = await _claim(at_work, key, hashlib.blake2b(raw, digest_size=16).digest())
+    check = strict_json.has_escapes(raw)
+    items = [_item(index, value, Keys(key), at_work.context, check=check) for index, value in enumerate(values)]
+    given: list[Answer] = []
+    for start in range(0, len(items), CHUNK):
+        given += await _answer(at_work, items[start : start + CHUNK])
+    position = max((answer.position for answer in given if answer.position is not None), default=None)
+    if position is not None:
+        headers |= await position_headers(request, position)
+    return json_response(b"[" + b",".join(map(_result, given)) + b"]", headers=headers)
+
+
+async def _answer_stream(request: Request, key: str | None) -> Response:
+    headers = await _claim(service(request), key, NDJSON.encode())
+    return Streamed(_results(request, Keys(key)), headers)
+
+
+async def _results(request: Request, keys: Keys) -> AsyncIterator[bytes]:
+    """Yield result lines; while one chunk is committed, the next one is read and checked."""
+    at_work = service(request)
+    position, index = 0, 0
+    pending: asyncio.Task[list[Answer]] | None = None
+    async for lines in _line_chunks(request.stream()):
+        items = [_line_item(number, line, keys, at_work.context) for number, line in enumerate(lines, index)]
+        index += len(lines)
+        task = asyncio.create_task(_answer(at_work, items))
+        if pending is not None:
+            given = await pending
+            position = max([position, *(answer.position or 0 for answer in given)])
+            yield b"".join(_result(answer) + b"\n" for answer in given)
+        pending = task
+    if pending is not None:
+        given = await pending
+        position = max([position, *(answer.position or 0 for answer in given)])
+        await at_work.freshness.reached(position, patience(preferences(request.headers.get("prefer"))))
+        yield b"".join(_result(answer) + b"\n" for answer in given)
+
+
+async def _line_chunks(parts: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
+    """Yield the lines as they come in, up to CHUNK at once; an endless line is cut off, and its head kept."""
+    rest = b""
+    async for part in parts:
+        *lines, rest = (rest + part).split(b"\n")
+        # A line that is too long need not be held to its end to be refused.
+        rest = rest[: BODY_LIMIT + 1]
+        lines = [line for line in lines if line.strip()]
+        for start in range(0, len(lines), CHUNK):
+            yield lines[start : start + CHUNK]
+    if rest.strip():
+        yield [rest]
+
+
+def _line_item(index: int, line: bytes, keys: Keys, context: Context) -> Submission | Answer:
+    if len(line) > BODY_LIMIT:
+        return answers.refusal(Problem(413, "content-too-large", f"A line may have {BODY_LIMIT} bytes at the most."))
+    try:
+        value = strict_json.decode(line)
+    except Problem as problem:
+        return answers.refusal(problem)
+    return _item(index, value, keys, context, check=strict_json.has_escapes(line))
+
+
+def _item(index: int, value: object, keys: Keys, context: Context, *, check: bool) -> Submission | Answer:
+    try:
+        if check:
+            strict_json.refuse_unstorable(value)
+        return keys.submission(index, bulk_command(value, context))
+    except Problem as problem:
+        return answers.refusal(problem)
+
+
+async def _answer(at_work: Service, items: Sequence[Submission | Answer]) -> list[Answer]:
+    """Return the answers in order; what was not valid is answered already."""
+    submissions = [item for item in items if isinstance(item, Submission)]
+    try:
+        decided = iter(await at_work.appender.submit_many(submissions) if submissions else [])
+    except (Overloaded, DatabaseUnavailable) as error:
+        failed = answers.refusal(not_taken(error))
+        decided = iter([failed] * len(submissions))
+    return [item if isinstance(item, Answer) else next(decided) for item in items]
+
+
+async def _claim(at_work: Service, key: str | None, fingerprint: bytes) -> dict[str, str]:
+    """Bind the request's key to its body; return the header that tells a repetition. Raises a 422 Problem."""
+    if key is None:
+        return {}
+    async with at_work.pool.acquire() as connection:
+        known = await claim(connection, key, fingerprint)
+    return {"Idempotency-Replayed": "true"} if known else {}
+
+
+def _result(answer: Answer) -> bytes:
+    if not answer.body:
+        return b'{"status":%d}' % answer.status
+    member = b"problem" if answer.status >= 400 else b"body"  # noqa: PLR2004 - where HTTP's errors begin
+    return b'{"status":%d,"%s":%s}' % (answer.status, member, answer.body)

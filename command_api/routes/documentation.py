@@ -1,0 +1,53 @@
+"""What the OpenAPI document says of every command."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from shared.runtime.documentation import header, problem_responses
+
+HEADERS = {
+    "Event-Position": header("integer", "Log position of the last event that the command caused."),
+    "Event-Applied": header("boolean", "Whether reads show it already."),
+    "Idempotency-Replayed": header("boolean", "Present when the answer is that of an earlier request."),
+}
+
+PARAMETERS = [
+    {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        "description": "The same key and body are answered the same, and act once.",
+    },
+    {
+        "name": "Prefer",
+        "in": "header",
+        "schema": {"type": "string", "examples": ["respond-async", "wait=5"]},
+        "description": "respond-async does not wait for the read models; wait=SECONDS waits so long, at most 10.",
+    },
+]
+
+
+def command_route(
+    body: type[BaseModel] | None,
+    answers: dict[int, type[BaseModel] | None],
+    *problems: int,
+    body_required: bool = True,
+) -> dict[str, Any]:
+    """Return the documentation of a command: its body, what it answers, and with which problems."""
+    extra: dict[str, Any] = {"parameters": PARAMETERS}
+    if body is not None:
+        extra["requestBody"] = {
+            "required": body_required,
+            "content": {"application/json": {"schema": body.model_json_schema()}},
+        }
+    responses: dict[int | str, dict[str, Any]] = {
+        status: {"headers": HEADERS} | ({"model": model} if model else {"description": "Done."})
+        for status, model in answers.items()
+    }
+    return {
+        "status_code": next(iter(answers)),
+        "response_model": None,
+        "responses": responses | problem_responses(400, 401, 403, 422, 429, 503, *problems),
+        "openapi_extra": extra,
+    }

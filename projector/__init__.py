@@ -1,0 +1,1 @@
+"""Turns events into the rows of the read models."""

@@ -1,0 +1,20 @@
+"""The read models, one file each: a table, and the statements that fold `batch` into it.
+
+Every statement works on sets, and gives the same rows however the events are cut into batches. They run in the order of
+`PROJECTIONS`, in one transaction with the checkpoint: `totals` and `streaks` ask `user_awards` what still stands
+when an award was revoked.
+"""
+
+from projector.projections import achievements, difference, streaks, totals, user_awards, users
+from projector.projections.projection import Projection
+
+PROJECTIONS: tuple[Projection, ...] = (
+    users.PROJECTION,
+    achievements.PROJECTION,
+    user_awards.PROJECTION,
+    totals.PROJECTION,
+    streaks.PROJECTION,
+    difference.PROJECTION,
+)
+
+__all__ = ["PROJECTIONS", "Projection"]

@@ -1,0 +1,69 @@
+"""The days on which each user earned something, as runs of consecutive days, and the longest run.
+
+A `datemultirange` merges adjacent days by itself, whatever order they arrive in.
+"""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import DATEMULTIRANGE
+
+from projector.projections.projection import Projection
+
+metadata = sa.MetaData()
+
+user_streaks = sa.Table(
+    "user_streaks",
+    metadata,
+    sa.Column("user_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("days", DATEMULTIRANGE, nullable=False),
+    sa.Column("streak_days", sa.Integer, nullable=False),
+    sa.Column("streak_started_on", sa.Date, nullable=False),
+    sa.Column("latest_days", sa.Integer, nullable=False),
+    sa.Column("latest_ended_on", sa.Date, nullable=False),
+    sa.Index("streak_ranking", sa.desc("streak_days"), "user_id"),
+    sa.Index("latest_streaks", "latest_ended_on", sa.desc("latest_days"), "user_id"),
+    postgresql_with={"fillfactor": 80},
+    comment="streak_*: the longest run, the earliest of equals. latest_*: the last run.",
+)
+
+# An award's instant lies less than three days from its local day, so the key of user_awards finds the day's others.
+PROJECT = """
+WITH earned AS (
+    SELECT user_id, range_agg(daterange(local_day, local_day + 1)) AS days
+    FROM batch WHERE type = 'achievement-awarded' GROUP BY user_id
+), lost AS (
+    SELECT b.user_id, range_agg(daterange(b.local_day, b.local_day + 1)) AS days
+    FROM batch b
+    WHERE b.type = 'award-revoked'
+      AND NOT EXISTS (
+        SELECT FROM user_awards a
+        WHERE a.user_id = b.user_id AND a.local_day = b.local_day
+          AND a.awarded_at BETWEEN b.awarded_at - interval '3 days' AND b.awarded_at + interval '3 days')
+    GROUP BY b.user_id
+), touched AS (
+    SELECT user_id, coalesce(s.days, '{}') + coalesce(e.days, '{}') - coalesce(l.days, '{}') AS days
+    FROM (SELECT DISTINCT user_id FROM batch WHERE type IN ('achievement-awarded', 'award-revoked')) b
+    LEFT JOIN earned e USING (user_id)
+    LEFT JOIN lost l USING (user_id)
+    LEFT JOIN user_streaks s USING (user_id)
+)
+MERGE INTO user_streaks s
+USING (
+    SELECT t.user_id, t.days, longest.streak_days, longest.streak_started_on,
+           upper(latest.run) - lower(latest.run) AS latest_days, upper(latest.run) - 1 AS latest_ended_on
+    FROM touched t
+    LEFT JOIN LATERAL (
+        SELECT upper(run) - lower(run) AS streak_days, lower(run) AS streak_started_on
+        FROM unnest(t.days) AS run ORDER BY upper(run) - lower(run) DESC, lower(run) LIMIT 1
+    ) longest ON true
+    LEFT JOIN LATERAL (SELECT run FROM unnest(t.days) AS run ORDER BY lower(run) DESC LIMIT 1) latest ON true
+) n ON s.user_id = n.user_id
+WHEN MATCHED AND isempty(n.days) THEN DELETE
+WHEN MATCHED THEN UPDATE SET
+    days = n.days, streak_days = n.streak_days, streak_started_on = n.streak_started_on,
+    latest_days = n.latest_days, latest_ended_on = n.latest_ended_on
+WHEN NOT MATCHED AND NOT isempty(n.days) THEN INSERT
+    (user_id, days, streak_days, streak_started_on, latest_days, latest_ended_on)
+    VALUES (n.user_id, n.days, n.streak_days, n.streak_started_on, n.latest_days, n.latest_ended_on)
+"""
+
+PROJECTION = Projection(name="streaks", tables=(user_streaks,), statements=(PROJECT,))

@@ -1,0 +1,1 @@
+"""Answers questions from the read models; its database role can only SELECT."""

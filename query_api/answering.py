@@ -1,0 +1,48 @@
+"""What every read does: wait for a position if asked, read, and say up to where the answer is complete."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request, Response
+
+from query_api.paging import integer
+from query_api.reading import Reader, Reading
+from shared.freshness import Freshness
+from shared.representations import to_json
+from shared.runtime.http import json_response, query_parameters
+from shared.runtime.prefer import preferences
+from shared.runtime.problems import unavailable
+
+DEFAULT_WAIT = 1.0
+LAST_POSITION = 2**53 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the routes work with; the composition root puts it into the application's state."""
+
+    reader: Reader
+    freshness: Freshness
+
+
+def service(request: Request) -> Service:
+    """Return what the composition root made."""
+    found: Service = request.app.state.queries
+    return found
+
+
+async def parameters(request: Request, *known: str) -> dict[str, str]:
+    """Return the query parameters, after waiting for `min_position`. Raises a 400 or 503 Problem."""
+    found = query_parameters(request, *known, "min_position")
+    wanted = integer(found, "min_position", 0, LAST_POSITION, 0)
+    if wanted:
+        wait = preferences(request.headers.get("prefer")).wait
+        if not await service(request).freshness.reached(wanted, DEFAULT_WAIT if wait is None else wait):
+            raise unavailable("The read models have not reached min_position.", code="behind")
+    return found
+
+
+def answer(reading: Reading, body: Any, headers: Mapping[str, str] | None = None) -> Response:  # noqa: ANN401 - any JSON
+    """Return the response of a read."""
+    return json_response(to_json(body), headers={"Read-Position": str(reading.position), **(headers or {})})

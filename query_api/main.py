@@ -1,0 +1,48 @@
+"""Composition root of the query side."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter, FastAPI
+
+from query_api import routes
+from query_api.answering import Service
+from query_api.reading import Reader
+from shared.freshness import following
+from shared.runtime import checks
+from shared.runtime.database import Role, open_pool
+from shared.runtime.http import create_app
+from shared.runtime.operations import Check, operations
+from shared.runtime.protection import Protection
+from shared.runtime.settings import Settings
+
+POOL_SIZE = 10
+
+
+@contextlib.asynccontextmanager
+async def queries(settings: Settings) -> AsyncIterator[tuple[Service, dict[str, Check]]]:
+    """Run what the reads work with; yield it with the checks that say whether it is ready."""
+    async with (
+        open_pool(settings.database_url, Role.QUERY, size=POOL_SIZE) as pool,
+        following(settings.database_url, Role.QUERY, pool) as freshness,
+    ):
+        yield Service(Reader(pool), freshness), {"database": checks.database(pool)}
+
+
+def router() -> APIRouter:
+    """Return the routes of the query side."""
+    return routes.router()
+
+
+def app(settings: Settings) -> FastAPI:
+    """Return the query API as a service of its own."""
+    ready: dict[str, Check] = {}
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with queries(settings) as (service, found):
+            app.state.queries, app.state.languages = service, settings.language_set
+            ready.update(found)
+            yield
+
+    return create_app([router(), operations(ready)], lifespan=lifespan, protection=Protection(settings))

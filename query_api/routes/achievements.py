@@ -1,0 +1,76 @@
+"""Reads about the catalogue."""
+
+import orjson
+from fastapi import APIRouter, Request, Response
+
+from query_api.answering import answer, parameters, service
+from query_api.paging import next_link, page
+from query_api.queries.achievements import ACHIEVEMENT, ACHIEVEMENTS
+from query_api.routes.documentation import read_route
+from shared import representations
+from shared.domain.errors import InvalidInput, UnknownAchievement
+from shared.runtime.http import path_id, quality
+
+router = APIRouter(tags=["achievements"])
+
+FIELDS = (
+    "achievement_id",
+    "achievement_name",
+    "achievement_description",
+    "achievement_language",
+    "achievement_point",
+    "repeatable",
+    "created_at",
+    "updated_at",
+)
+
+
+@router.get("/users/achievements", **read_route(list[representations.Achievement], "language", paged=True))
+async def list_achievements(request: Request) -> Response:
+    """List the catalogue, oldest first, in the language asked for where there are texts."""
+    given = await parameters(request, "limit", "cursor", "language")
+    wanted = page(given, "achievements", int)
+    after = wanted.after[0] if wanted.after else 0
+    languages = _languages(request, given.get("language"))
+    reading = await service(request).reader.read(ACHIEVEMENTS, after, wanted.limit + 1, languages)
+    shown = [{name: row[name] for name in FIELDS} for row in reading.rows[: wanted.limit]]
+    headers = {"Vary": "Accept-Language"}
+    if len(reading.rows) > wanted.limit:
+        headers["Link"] = next_link(request, given, "achievements", [shown[-1]["achievement_id"]])
+    return answer(reading, shown, headers)
+
+
+@router.get(
+    "/users/achievements/{achievement_id}", **read_route(representations.TranslatedAchievement, problems=(404,))
+)
+async def get_achievement(request: Request, achievement_id: str) -> Response:
+    """Show one achievement with all its translations."""
+    await parameters(request)
+    reading = await service(request).reader.read(ACHIEVEMENT, path_id("achievement_id", achievement_id))
+    if not reading.rows:
+        raise UnknownAchievement("No achievement has this id.")
+    row = reading.rows[0]
+    translations = orjson.loads(row["translations"])
+    return answer(reading, {**{name: row[name] for name in FIELDS}, "translations": translations})
+
+
+def _languages(request: Request, asked: str | None) -> list[str]:
+    if asked is None:
+        return accepted_languages(request.headers.get("accept-language", ""))
+    known = request.app.state.languages
+    if asked not in known:
+        raise InvalidInput("/language", f"The language has to be one of: {', '.join(sorted(known))}.")
+    return [asked.lower()]
+
+
+def accepted_languages(header: str) -> list[str]:
+    """Return the languages of an Accept-Language header, best first, in lower case; `ru-RU` asks for `ru` too."""
+    ranges = []
+    for part in header.split(","):
+        name, *options = (piece.strip() for piece in part.split(";"))
+        weight = next((quality(option[2:]) for option in options if option.startswith("q=")), 1.0)
+        if name and name != "*" and weight > 0:
+            ranges.append((weight, name))
+    ranges.sort(key=lambda found: -found[0])
+    names = [name.lower() for _, name in ranges]
+    return [tag for name in names for tag in (name, name.partition("-")[0])][:50]

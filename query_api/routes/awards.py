@@ -1,0 +1,60 @@
+"""Reads about awards."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from query_api.answering import answer, parameters, service
+from query_api.paging import bad_cursor, next_link, page
+from query_api.queries.awards import USER_AWARDS
+from query_api.routes.documentation import read_route
+from query_api.routes.users import lookup_key
+from shared import representations
+from shared.domain.errors import UnknownUser
+
+router = APIRouter(tags=["awards"])
+
+FIELDS = (
+    "award_id",
+    "user_id",
+    "username",
+    "user_language",
+    "achievement_id",
+    "achievement_name",
+    "achievement_description",
+    "achievement_language",
+    "achievement_point",
+    "awarded_at",
+    "recorded_at",
+)
+END = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+
+@router.get("/users/{username}/achievements", **read_route(list[representations.Award], paged=True, problems=(404,)))
+async def list_awards(request: Request, username: str) -> Response:
+    """List a user's awards that stand, latest first."""
+    given = await parameters(request, "limit", "cursor")
+    wanted = page(given, "awards", str, int)
+    moment, award_id = _after(wanted.after)
+    reading = await service(request).reader.read(USER_AWARDS, lookup_key(username), moment, award_id, wanted.limit + 1)
+    if not reading.rows:
+        raise UnknownUser("No user has this name.")
+    rows = [row for row in reading.rows if row["award_id"] is not None]
+    shown = [{name: row[name] for name in FIELDS} for row in rows[: wanted.limit]]
+    headers = {}
+    if len(rows) > wanted.limit:
+        last = shown[-1]
+        headers["Link"] = next_link(request, given, "awards", [last["awarded_at"].isoformat(), last["award_id"]])
+    return answer(reading, shown, headers)
+
+
+def _after(key: Sequence[Any] | None) -> tuple[datetime, int]:
+    if key is None:
+        return END, 2**63 - 1
+    moment, award_id = key
+    try:
+        return datetime.fromisoformat(str(moment)).astimezone(UTC), int(award_id)
+    except (ValueError, OverflowError):
+        raise bad_cursor() from None

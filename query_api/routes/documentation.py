@@ -1,0 +1,40 @@
+"""What the OpenAPI document says of every read."""
+
+from typing import Any
+
+from shared.runtime.documentation import header, problem_responses
+
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "limit": {"schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 50}},
+    "cursor": {"schema": {"type": "string"}, "description": "Opaque, from the Link of the page before."},
+    "language": {"schema": {"type": "string"}, "description": "Texts in this language where there are any."},
+    "include_unawarded": {"schema": {"type": "boolean", "default": False}, "description": "Count every user."},
+    "days": {"schema": {"type": "integer", "minimum": 2, "maximum": 366, "default": 7}},
+    "mode": {"schema": {"type": "string", "enum": ["longest", "current"], "default": "longest"}},
+    "min_position": {
+        "schema": {"type": "integer", "minimum": 0},
+        "description": "Wait until the read models have reached this log position.",
+    },
+}
+PREFER = {
+    "name": "Prefer",
+    "in": "header",
+    "schema": {"type": "string", "examples": ["wait=5"]},
+    "description": "wait=SECONDS waits so long for min_position, at most 10.",
+}
+
+
+def read_route(model: Any, *parameters: str, paged: bool = False, problems: tuple[int, ...] = ()) -> dict[str, Any]:  # noqa: ANN401 - a model or a list of them
+    """Return the documentation of a read: its shape, its query parameters, its problems."""
+    names = (*parameters, *(("limit", "cursor") if paged else ()), "min_position")
+    headers = {"Read-Position": header("integer", "All events up to this log position are in the answer.")}
+    if paged:
+        headers["Link"] = header("string", 'The next page, rel="next".')
+    return {
+        "response_model": None,
+        "responses": {200: {"model": model, "headers": headers}}
+        | problem_responses(400, 401, 403, 406, 429, 503, *problems),
+        "openapi_extra": {
+            "parameters": [*({"name": name, "in": "query"} | PARAMETERS[name] for name in names), PREFER]
+        },
+    }

@@ -1,0 +1,66 @@
+"""Reads of the ranking: most achievements, most points, greatest and smallest difference."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from query_api.answering import answer, parameters, service
+from query_api.queries.statistics import DIFFERENCE, MAX_COUNT, MAX_POINTS
+from query_api.reading import Reading
+from query_api.routes.documentation import read_route
+from shared import representations
+from shared.domain.errors import InvalidInput, NoAwards
+from shared.runtime.database import Record
+
+router = APIRouter(prefix="/users/achievements-stats", tags=["statistics"])
+
+BOOLEANS = {"true": True, "false": False}
+
+
+@router.get("/max-count", **read_route(representations.MaxCount, "include_unawarded", problems=(404,)))
+async def max_count(request: Request) -> Response:
+    """Tell who holds most achievements."""
+    reading = await _read(request, MAX_COUNT)
+    row = reading.rows[0]
+    return answer(reading, {name: row[name] for name in representations.MaxCount.model_fields})
+
+
+@router.get("/max-points", **read_route(representations.MaxPoints, "include_unawarded", problems=(404,)))
+async def max_points(request: Request) -> Response:
+    """Tell who has most points."""
+    reading = await _read(request, MAX_POINTS)
+    row = reading.rows[0]
+    return answer(reading, {name: row[name] for name in representations.MaxPoints.model_fields})
+
+
+@router.get("/max-min-difference", **read_route(representations.Difference, "include_unawarded", problems=(404,)))
+async def max_min_difference(request: Request) -> Response:
+    """Tell between whom the difference of points is greatest and smallest."""
+    reading = await _read(request, DIFFERENCE)
+    row = reading.rows[0]
+    closest = {"higher_points_user": _user(row, "higher"), "lower_points_user": _user(row, "lower")}
+    body = {
+        "max_difference": row["max_difference"],
+        "users_with_max_difference": {
+            "max_points_user": _user(row, "top"),
+            "min_points_user": _user(row, "bottom"),
+        },
+        "min_difference": row["min_difference"],
+        "users_with_min_difference": closest if row["min_difference"] is not None else None,
+    }
+    return answer(reading, body)
+
+
+async def _read(request: Request, query: str) -> Reading:
+    given = await parameters(request, "include_unawarded")
+    everybody = BOOLEANS.get(given.get("include_unawarded", "false"))
+    if everybody is None:
+        raise InvalidInput("/include_unawarded", "This has to be true or false.")
+    reading = await service(request).reader.read(query, everybody)
+    if not reading.rows:
+        raise NoAwards("There are no users yet." if everybody else "Nobody holds an award yet.")
+    return reading
+
+
+def _user(row: Record, who: str) -> dict[str, Any]:
+    return {"user_id": row[f"{who}_id"], "username": row[f"{who}_name"], "total_points": row[f"{who}_points"]}

@@ -1,0 +1,47 @@
+"""Reads about users."""
+
+from fastapi import APIRouter, Request, Response
+
+from query_api.answering import answer, parameters, service
+from query_api.paging import next_link, page
+from query_api.queries.users import USER_BY_NAME, USERS
+from query_api.routes.documentation import read_route
+from shared import representations
+from shared.domain.errors import UnknownUser
+from shared.domain.names import InvalidName, username
+
+router = APIRouter(tags=["users"])
+
+FIELDS = ("user_id", "username", "user_language", "user_timezone", "created_at", "updated_at")
+
+
+@router.get("/users", **read_route(list[representations.User], paged=True))
+async def list_users(request: Request) -> Response:
+    """List all users, oldest first."""
+    given = await parameters(request, "limit", "cursor")
+    wanted = page(given, "users", int)
+    after = wanted.after[0] if wanted.after else 0
+    reading = await service(request).reader.read(USERS, after, wanted.limit + 1)
+    shown = [{name: row[name] for name in FIELDS} for row in reading.rows[: wanted.limit]]
+    headers = {}
+    if len(reading.rows) > wanted.limit:
+        headers["Link"] = next_link(request, given, "users", [shown[-1]["user_id"]])
+    return answer(reading, shown, headers)
+
+
+@router.get("/users/{username}", **read_route(representations.User, problems=(404,)))
+async def get_user(request: Request, username: str) -> Response:
+    """Show one user."""
+    await parameters(request)
+    reading = await service(request).reader.read(USER_BY_NAME, lookup_key(username))
+    if not reading.rows:
+        raise UnknownUser("No user has this name.")
+    return answer(reading, {name: reading.rows[0][name] for name in FIELDS})
+
+
+def lookup_key(name: str) -> str:
+    """Return the key under which a user is looked up. Raises UnknownUser for a name that no user can have."""
+    try:
+        return username(name).key
+    except InvalidName:
+        raise UnknownUser("No user has this name.") from None

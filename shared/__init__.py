@@ -1,0 +1,1 @@
+"""What more than one service needs: the domain, the events, and the runtime."""

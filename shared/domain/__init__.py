@@ -1,0 +1,1 @@
+"""Pure rules: names, days and streaks. Nothing here reads a clock, a file of ours or a database."""

@@ -1,0 +1,1 @@
+"""What happened: the event types, their envelope and their encoding. Pure."""

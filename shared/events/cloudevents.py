@@ -1,0 +1,72 @@
+"""Recorded events as CloudEvents 1.0 in Kafka's binary mode: attributes in `ce_*` headers, the data as the value.
+
+Two extension attributes let a consumer drop what it had and notice what it missed: `position` is the event's place in
+the log, `previous` that of the event before it in the same partition (0 for the first).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from shared.events.codec import timestamp
+from shared.events.envelope import RecordedEvent
+
+Headers = Sequence[tuple[str, bytes]]
+
+SOURCE = b"/laurels/log"
+
+
+class MalformedRecord(ValueError):
+    """The headers are not those of a Laurels event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Consumed:
+    """A record as it is consumed; `data` is left undecoded."""
+
+    position: int
+    previous: int
+    type: str
+    schema_version: int
+    user_id: int | None
+    recorded_at: datetime
+    event_id: UUID
+    data: str
+
+
+def to_headers(event: RecordedEvent, previous: int) -> list[tuple[str, bytes]]:
+    """Return the headers of a record."""
+    headers = [
+        ("content-type", b"application/json"),
+        ("ce_specversion", b"1.0"),
+        ("ce_id", str(event.event_id).encode()),
+        ("ce_source", SOURCE),
+        ("ce_type", event.type.encode()),
+        ("ce_time", timestamp(event.recorded_at).encode()),
+        ("ce_schemaversion", b"%d" % event.schema_version),
+        ("ce_position", b"%d" % event.position),
+        ("ce_previous", b"%d" % previous),
+    ]
+    if event.user_id is not None:
+        headers.append(("ce_subject", b"%d" % event.user_id))
+    return headers
+
+
+def from_record(headers: Headers, value: bytes | None) -> Consumed:
+    """Return what a record says. Raises MalformedRecord."""
+    found = dict(headers)
+    try:
+        return Consumed(
+            position=int(found["ce_position"]),
+            previous=int(found["ce_previous"]),
+            type=found["ce_type"].decode(),
+            schema_version=int(found["ce_schemaversion"]),
+            user_id=int(found["ce_subject"]) if "ce_subject" in found else None,
+            recorded_at=datetime.fromisoformat(found["ce_time"].decode()),
+            event_id=UUID(found["ce_id"].decode()),
+            data=(value or b"").decode(),
+        )
+    except (KeyError, ValueError) as error:
+        message = f"not a Laurels event: {type(error).__name__} {error}"
+        raise MalformedRecord(message) from error

@@ -1,0 +1,65 @@
+"""Events to JSON and back.
+
+Encoding writes the newest schema version of a type. Decoding takes any version that was ever written: an old one is
+lifted, version by version, to the newest by the functions in `UPCASTERS`.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import fields
+from datetime import UTC, date, datetime
+from typing import Any
+
+from shared.events.types import EVENT_TYPES, Event
+
+SCHEMA_VERSIONS: dict[str, int] = dict.fromkeys(EVENT_TYPES, 1)
+
+Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+UPCASTERS: dict[tuple[str, int], Upcaster] = {}
+"""(type, version) to the function that turns data of that version into data of the next."""
+
+
+class UnknownEvent(ValueError):
+    """The type or its schema version is not one that this code knows."""
+
+
+def timestamp(moment: datetime) -> str:
+    """Return RFC 3339 in UTC; microseconds are left out where there are none."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def encode(event: Event) -> str:
+    """Return the event's data as compact JSON."""
+    data = {field.name: _plain(getattr(event, field.name)) for field in fields(event)}
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+
+
+def decode(type_name: str, schema_version: int, data: str | bytes) -> Event:
+    """Return the event of a stored row or a Kafka record.
+
+    Raises UnknownEvent for a type or version from the future, ValueError or TypeError for data that does not fit.
+    """
+    cls = EVENT_TYPES.get(type_name)
+    newest = SCHEMA_VERSIONS.get(type_name, 0)
+    if cls is None or not 1 <= schema_version <= newest:
+        message = f"unknown event: type {type_name!r}, version {schema_version}"
+        raise UnknownEvent(message)
+    values = json.loads(data)
+    for version in range(schema_version, newest):
+        values = UPCASTERS[type_name, version](values)
+    for name, read in _READERS.items():
+        if name in values:
+            values[name] = read(values[name])
+    return cls(**values)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return timestamp(value)
+    return value.isoformat() if isinstance(value, date) else value
+
+
+_READERS: dict[str, Callable[[str], object]] = {
+    "awarded_at": datetime.fromisoformat,
+    "local_day": date.fromisoformat,
+}

@@ -1,0 +1,81 @@
+"""Waits until the read models have reached a position of the log."""
+
+import asyncio
+import contextlib
+import heapq
+import itertools
+import logging
+from collections.abc import AsyncIterator
+
+from shared.read_models import PROJECTED_CHANNEL, visible_position
+from shared.runtime.background import background
+from shared.runtime.database import UNREACHABLE, Pool, Role, listen
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.25
+"""How often a waiter looks by itself; notifications only make it quicker."""
+
+
+class Freshness:
+    """Knows how far the live read models are, as soon as somebody waits for it. Run `run()` as a task."""
+
+    def __init__(self, url: str, role: Role, pool: Pool) -> None:
+        self._url, self._role, self._pool = url, role, pool
+        self._position = 0
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._order = itertools.count()
+        self._poke = asyncio.Event()
+
+    async def reached(self, position: int, seconds: float) -> bool:
+        """Wait up to so many seconds; return whether every event up to `position` is in the live read models."""
+        if position <= self._position:
+            return True
+        future = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (position, next(self._order), future))
+        self._poke.set()
+        try:
+            await asyncio.wait_for(future, seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    async def run(self) -> None:
+        """Follow the projectors until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(listen(self._url, self._role, PROJECTED_CHANNEL, self._poke.set))
+            tasks.create_task(self._follow())
+
+    async def _follow(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._poke.wait(), POLL_SECONDS if self._waiting else None)
+            self._poke.clear()
+            self._drop_those_who_left()
+            if not self._waiting:
+                continue
+            try:
+                async with self._pool.acquire() as connection:
+                    self._position = await visible_position(connection)
+            except UNREACHABLE as error:
+                logger.debug("the read position is not known: %s", error)
+                await asyncio.sleep(POLL_SECONDS)
+            self._answer()
+
+    def _answer(self) -> None:
+        while self._waiting and self._waiting[0][0] <= self._position:
+            _, _, future = heapq.heappop(self._waiting)
+            if not future.done():
+                future.set_result(None)
+
+    def _drop_those_who_left(self) -> None:
+        while self._waiting and self._waiting[0][2].done():
+            heapq.heappop(self._waiting)
+
+
+@contextlib.asynccontextmanager
+async def following(url: str, role: Role, pool: Pool) -> AsyncIterator[Freshness]:
+    """Run a Freshness for as long as the context lasts."""
+    freshness = Freshness(url, role, pool)
+    async with background(freshness.run()):
+        yield freshness

@@ -1,0 +1,1 @@
+"""What every service stands on: settings, the database, HTTP conventions, logging, metrics and health."""

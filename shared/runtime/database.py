@@ -1,0 +1,147 @@
+"""Connections to PostgreSQL: who may do what, and who hears what."""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+    OwnConnection = asyncpg.Connection[asyncpg.Record]
+    Connection = OwnConnection | PoolConnectionProxy[asyncpg.Record]
+    Pool = asyncpg.Pool[asyncpg.Record]
+    Record = asyncpg.Record
+else:
+    OwnConnection = Connection = asyncpg.Connection
+    Pool = asyncpg.Pool
+    Record = asyncpg.Record
+
+logger = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT = 5.0
+COMMAND_TIMEOUT = 30.0
+
+UNREACHABLE: tuple[type[Exception], ...] = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+"""Failures that pass by themselves or by an operator's hand: worth another try, and a 503 to a client."""
+
+
+class Role(StrEnum):
+    """The database role that a service's sessions run under. Privileges are given to these by the migrations."""
+
+    COMMAND = "laurels_command"
+    RELAY = "laurels_relay"
+    PROJECTOR = "laurels_projector"
+    QUERY = "laurels_query"
+
+
+def session_settings(role: Role | None, settings: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return what a session starts with; `role` is what RESET goes back to, so that a pool cannot lose it."""
+    chosen = {"timezone": "UTC", "application_name": role.value if role else "laurels", "jit": "off"}
+    if role:
+        chosen["role"] = role.value
+    return {**chosen, **(settings or {})}
+
+
+async def connect(url: str, role: Role | None = None, settings: Mapping[str, str] | None = None) -> OwnConnection:
+    """Open one connection. Raises one of UNREACHABLE when the server does not answer."""
+    return await asyncpg.connect(
+        url,
+        timeout=CONNECT_TIMEOUT,
+        command_timeout=COMMAND_TIMEOUT,
+        server_settings=session_settings(role, settings),
+    )
+
+
+@contextlib.asynccontextmanager
+async def open_pool(
+    url: str, role: Role, *, size: int, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Pool]:
+    """Open a pool that connects when it is first used, so that a service starts before its database."""
+    pool = asyncpg.create_pool(
+        url,
+        min_size=0,
+        max_size=size,
+        timeout=CONNECT_TIMEOUT,
+        command_timeout=COMMAND_TIMEOUT,
+        server_settings=session_settings(role, settings),
+        reset=_keep_session,
+    )
+    await pool
+    try:
+        yield pool
+    finally:
+        with contextlib.suppress(*UNREACHABLE):
+            await asyncio.wait_for(pool.close(), timeout=3)
+        pool.terminate()
+
+
+async def _keep_session(_connection: Any) -> None:  # noqa: ANN401
+    """Skip asyncpg's reset: the services set nothing on a session, and the round trip would cost every read."""
+
+
+async def listen(
+    url: str,
+    role: Role,
+    channel: str,
+    heard: Callable[[], None],
+    *,
+    on_connected: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Call `heard` for every notification on the channel, reconnecting for ever; runs until cancelled.
+
+    `heard` is called after each connect too, since notifications may have been missed before it.
+    """
+    backoff = Backoff()
+    while True:
+        try:
+            connection = await connect(url, role)
+        except UNREACHABLE:
+            await backoff.sleep()
+            continue
+        lost = asyncio.Event()
+        try:
+            connection.add_termination_listener(lambda _connection, lost=lost: lost.set())
+            await connection.add_listener(channel, lambda *_: heard())
+            if on_connected:
+                await on_connected()
+            backoff.reset()
+            heard()
+            await lost.wait()
+            logger.warning("the connection that listens on %s was lost", channel)
+        except UNREACHABLE:
+            await backoff.sleep()
+        finally:
+            connection.terminate()
+
+
+class Backoff:
+    """Waits that double from `first` to `most` seconds, each with jitter, so that many clients do not come at once."""
+
+    def __init__(self, *, first: float = 0.05, most: float = 2.0) -> None:
+        self._first, self._most = first, most
+        self._next = first
+
+    def reset(self) -> None:
+        """Start again from the shortest wait."""
+        self._next = self._first
+
+    async def sleep(self) -> None:
+        """Wait, and make the next wait longer."""
+        await asyncio.sleep(self._next * random.uniform(0.5, 1.0))  # noqa: S311 - jitter needs no secrecy
+        self._next = min(self._next * 2, self._most)

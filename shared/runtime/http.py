@@ -1,0 +1,247 @@
+"""The HTTP conventions that every service keeps: problems, slashes, HEAD, media types, protection and limits."""
+
+import logging
+import re
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Final
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared.domain.errors import DomainError, InvalidInput
+from shared.runtime import problems
+from shared.runtime.api_map import allowed_methods
+from shared.runtime.database import UNREACHABLE
+from shared.runtime.metrics import REQUEST_SECONDS, REQUESTS
+from shared.runtime.problems import InputError, Problem, invalid_input
+from shared.runtime.protection import Protection
+
+logger = logging.getLogger(__name__)
+
+PREFIX: Final = "/api/v1"
+BODY_LIMIT: Final = 1024 * 1024
+BATCH_LIMIT: Final = 16 * BODY_LIMIT
+JSON: Final = "application/json"
+NDJSON: Final = "application/x-ndjson"
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def create_app(routers: Sequence[APIRouter], *, lifespan: Lifespan, protection: Protection) -> FastAPI:
+    """Return an application with these routers below the API's prefix, keeping the conventions."""
+    app = FastAPI(title="Laurels", version="1", redirect_slashes=False, lifespan=lifespan, openapi_url=None)
+    for router in routers:
+        app.include_router(router)
+    app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(DomainError, _on_domain_error)
+    app.add_exception_handler(RequestValidationError, _on_bad_parameter)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    for error in UNREACHABLE:
+        app.add_exception_handler(error, _on_unreachable)
+    app.add_exception_handler(Exception, _on_bug)
+    app.add_middleware(Edge, protection=protection)
+    return app
+
+
+def problem_response(problem: Problem) -> Response:
+    """Return the response that carries a problem."""
+    return Response(problem.json(), problem.status, dict(problem.headers), problems.MEDIA_TYPE)
+
+
+def json_response(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Return a response with a JSON body that is written already."""
+    return Response(body, status, headers, JSON)
+
+
+async def _on_problem(_request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, Problem)  # noqa: S101 - registered for this type
+    return problem_response(problem)
+
+
+async def _on_domain_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, DomainError)  # noqa: S101 - registered for this type
+    return problem_response(problems.from_domain(error))
+
+
+async def _on_bad_parameter(_request: Request, _error: Exception) -> Response:
+    return problem_response(invalid_input(InputError("", "A parameter is not valid.")))
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type
+    # The path may belong to the other API of a split deployment, where only the method is wrong.
+    allowed = ", ".join(allowed_methods(request.scope["path"])) or (error.headers or {}).get("Allow")
+    if error.status_code in {404, 405} and allowed:
+        detail = "The path does not answer this method."
+        return problem_response(Problem(405, "method-not-allowed", detail, headers={"Allow": allowed}))
+    detail = "Nothing is here." if error.status_code == 404 else "The request cannot be answered."  # noqa: PLR2004
+    code = "not-found" if error.status_code == 404 else "refused"  # noqa: PLR2004
+    return problem_response(Problem(error.status_code, code, detail))
+
+
+async def _on_unreachable(_request: Request, error: Exception) -> Response:
+    logger.warning("the database did not answer: %s", error)
+    return problem_response(problems.unavailable("The database does not answer at the moment."))
+
+
+async def _on_bug(_request: Request, _error: Exception) -> Response:
+    return problem_response(Problem(500, "internal-error", "Something went wrong here."))
+
+
+class Edge:
+    """What happens to every request before it is routed, and to every response before it leaves."""
+
+    def __init__(self, app: ASGIApp, protection: Protection) -> None:
+        self._app = app
+        self._protection = protection
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        method = scope["method"]
+        inner = self._inner_scope(scope)
+        status = 500
+
+        async def observed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            elif method == "HEAD":
+                message = {**message, "body": b""}
+            await send(message)
+
+        try:
+            self._check(inner, method)
+        except Problem as problem:
+            await problem_response(problem)(inner, receive, observed)
+        else:
+            await self._app(inner, receive, observed)
+        finally:
+            route = getattr(inner.get("route"), "path", "unknown")
+            REQUESTS.labels(method, route, status).inc()
+            REQUEST_SECONDS.labels(method, route).observe(time.perf_counter() - started)
+
+    def _inner_scope(self, scope: Scope) -> Scope:
+        path = scope["path"]
+        inner = dict(scope)
+        if len(path) > 1 and path.endswith("/"):
+            inner["path"] = path[:-1]
+        if scope["method"] == "HEAD":
+            inner["method"] = "GET"
+        return inner
+
+    def _check(self, scope: Scope, method: str) -> None:
+        path = scope["path"]
+        if "\0" in path or "\ufffd" in path:
+            raise invalid_input(InputError("", "The path has a character that cannot be part of a name."))
+        if path.startswith(PREFIX):
+            headers = Headers(scope=scope)
+            client = scope["client"][0] if scope.get("client") else "unknown"
+            self._protection.check(method, headers, client)
+            _check_accept(headers.get("accept"))
+
+
+def _check_accept(accept: str | None) -> None:
+    if accept is None or accept == "*/*" or accepts(accept, JSON) or accepts(accept, NDJSON):
+        return
+    raise Problem(406, "not-acceptable", f"Answers are {JSON} or, from /commands, {NDJSON}.")
+
+
+def accepts(header: str, media_type: str) -> bool:
+    """Tell whether an Accept header allows a media type; the most specific range decides (RFC 9110, 12.5.1)."""
+    family = media_type.partition("/")[0] + "/*"
+    qualities = {}
+    for part in header.split(","):
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        qualities[name] = next((quality(p[2:]) for p in parameters if p.startswith("q=")), 1.0)
+    for wanted in (media_type, family, "*/*"):
+        if wanted in qualities:
+            return qualities[wanted] > 0
+    return False
+
+
+def quality(text: str) -> float:
+    """Return a q-value; what is malformed counts as 0."""
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+async def read_json(request: Request) -> bytes:
+    """Return the whole body of a single request. Raises a 415 Problem when it is not JSON, a 413 one over 1 MiB."""
+    check_media_type(request, (JSON,))
+    return await read_body(request, BODY_LIMIT)
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """Return the whole body. Raises a 413 Problem as soon as it is known to be longer than `limit` bytes."""
+    too_large = Problem(413, "content-too-large", f"The body may have {limit} bytes at the most.")
+    if _announced_length(request) > limit:
+        raise too_large
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > limit:
+            raise too_large
+    return bytes(body)
+
+
+def check_media_type(request: Request, media_types: Sequence[str]) -> str:
+    """Return the media type of the body. Raises a 415 Problem when it is none of these."""
+    name, _, parameters = request.headers.get("content-type", "").partition(";")
+    charset = parameters.lower().replace('"', "").replace(" ", "")
+    if name.strip().lower() not in media_types or charset not in {"", "charset=utf-8"}:
+        raise Problem(
+            415,
+            "unsupported-media-type",
+            f"The body has to be {' or '.join(media_types)} in UTF-8.",
+            headers={"Accept": ", ".join(media_types)},
+        )
+    return name.strip().lower()
+
+
+def _announced_length(request: Request) -> int:
+    text = request.headers.get("content-length", "")
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def query_parameters(request: Request, *known: str) -> dict[str, str]:
+    """Return the query parameters. Raises a 400 Problem for unknown or repeated ones, NUL and what is not UTF-8."""
+    raw = request.scope["query_string"]
+    if not raw:
+        return {}
+    try:
+        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict")
+    except ValueError:
+        raise invalid_input(InputError("", "The query is not UTF-8.")) from None
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        if name not in known:
+            accepted = f"known are: {', '.join(known)}" if known else "none is known"
+            raise invalid_input(InputError("", f"There is a query parameter that is not known here; {accepted}."))
+        if name in found:
+            raise invalid_input(InputError(f"/{name}", "The query parameter is given twice."))
+        if "\0" in value:
+            raise invalid_input(InputError(f"/{name}", "The query parameter has a NUL character."))
+        found[name] = value
+    return found
+
+
+_ID = re.compile(r"[1-9][0-9]{0,15}", re.ASCII)
+
+
+def path_id(name: str, text: str) -> int:
+    """Return an id from a path. Raises InvalidInput when it is not a positive integer below 2^53."""
+    if not _ID.fullmatch(text) or int(text) >= 2**53:
+        raise InvalidInput(f"/{name}", "An id is a positive integer below 2^53.")
+    return int(text)

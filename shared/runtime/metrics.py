@@ -1,0 +1,21 @@
+"""Every metric that Laurels exposes at `/metrics`, in Prometheus's terms; durations are in seconds."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+REQUESTS = Counter("laurels_http_requests", "HTTP requests answered.", ["method", "route", "status"])
+REQUEST_SECONDS = Histogram("laurels_http_request_seconds", "Time to answer a request.", ["method", "route"])
+
+COMMANDS = Counter("laurels_commands", "Commands decided.", ["command", "outcome"])
+GROUP_SIZE = Histogram(
+    "laurels_group_commands", "Commands in one group commit.", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
+)
+
+PROJECTED = Counter("laurels_projected_events", "Events folded into the read models.")
+BATCH_SECONDS = Histogram("laurels_projection_batch_seconds", "Time to project one batch.")
+QUARANTINED = Counter("laurels_quarantined_records", "Records put aside because they could not be applied.")
+TAKEOVERS = Counter("laurels_projector_takeovers", "Batches dropped because another projector took over.")
+
+PUBLISHED = Counter("laurels_published_events", "Events that the relay published to Kafka.")
+
+LOG_POSITION = Gauge("laurels_log_position", "Position of the last event in the log.")
+READ_POSITION = Gauge("laurels_read_position", "Position up to which everything is in the read models.")

@@ -1,0 +1,58 @@
+"""What every service answers at its root: health, readiness, metrics and documentation."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from fastapi import APIRouter, Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from shared.representations import to_json
+from shared.runtime.api_map import document
+from shared.runtime.http import json_response, problem_response
+from shared.runtime.problems import unavailable
+
+Check = Callable[[], Awaitable[str | None]]
+"""Returns None when a thing that the service needs is there, else what is wrong, in a few words."""
+
+CHECK_SECONDS = 2.0
+
+
+def operations(checks: Mapping[str, Check]) -> APIRouter:
+    """Return the routes at the root; `/ready` asks every check."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/health")
+    async def health() -> Response:
+        return json_response(to_json({"status": "ok"}))
+
+    @router.get("/ready")
+    async def ready() -> Response:
+        answers = dict(zip(checks, await asyncio.gather(*map(_ask, checks.values())), strict=True))
+        missing = {name: wrong for name, wrong in answers.items() if wrong}
+        if missing:
+            return problem_response(unavailable("; ".join(f"{name}: {wrong}" for name, wrong in missing.items())))
+        return json_response(to_json({"status": "ready"}))
+
+    @router.get("/metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    @router.get("/openapi.json")
+    async def openapi() -> Response:
+        return json_response(to_json(document()))
+
+    @router.get("/docs")
+    async def docs() -> Response:
+        return get_swagger_ui_html(openapi_url="/openapi.json", title="Laurels")
+
+    return router
+
+
+async def _ask(check: Check) -> str | None:
+    try:
+        return await asyncio.wait_for(check(), CHECK_SECONDS)
+    except TimeoutError:
+        return "no answer"
+    except Exception as error:  # noqa: BLE001 - whatever is wrong, the answer is "not ready"
+        return type(error).__name__

@@ -1,0 +1,100 @@
+"""Errors as RFC 9457 problem details, and the one table that gives each domain error its status."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+import orjson
+
+from shared.domain import errors
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+STATUS: Final[Mapping[type[errors.DomainError], int]] = {
+    errors.InvalidInput: 400,
+    errors.UnknownUser: 404,
+    errors.UnknownAchievement: 404,
+    errors.UnknownAward: 404,
+    errors.NoAwards: 404,
+    errors.UsernameTaken: 409,
+    errors.AchievementNameTaken: 409,
+    errors.AmbiguousAchievementName: 409,
+    errors.AlreadyAwarded: 409,
+    errors.IdempotencyKeyReused: 422,
+}
+
+TITLES: Final[Mapping[str, str]] = {
+    "invalid-input": "The input is not valid",
+    "unknown-user": "No such user",
+    "unknown-achievement": "No such achievement",
+    "unknown-award": "No such award",
+    "no-awards": "No awards yet",
+    "username-taken": "The username is taken",
+    "achievement-name-taken": "The achievement's name is taken",
+    "ambiguous-achievement-name": "The achievement's name is ambiguous",
+    "already-awarded": "Already awarded",
+    "idempotency-key-reused": "The Idempotency-Key was used for another command",
+    "unavailable": "Temporarily unavailable",
+    "behind": "The read models are behind",
+    "rate-limited": "Too many requests",
+    "unauthorized": "Credentials are missing or wrong",
+    "forbidden": "Not allowed with these credentials",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class InputError:
+    """What is wrong with one field, found by its JSON pointer."""
+
+    pointer: str
+    detail: str
+
+
+class Problem(Exception):
+    """An answer that refuses. `code` becomes the last part of `type`."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        errors: Sequence[InputError] = (),
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.detail, self.errors = status, code, detail, errors
+        self.headers = headers or {}
+
+    def body(self) -> dict[str, Any]:
+        """Return the JSON object of RFC 9457."""
+        problem: dict[str, Any] = {
+            "type": f"urn:laurels:{self.code}",
+            "title": TITLES.get(self.code) or HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.errors:
+            problem["errors"] = [{"pointer": error.pointer, "detail": error.detail} for error in self.errors]
+        return problem
+
+    def json(self) -> bytes:
+        """Return the body as JSON in UTF-8."""
+        return orjson.dumps(self.body())
+
+
+def invalid_input(*found: InputError) -> Problem:
+    """Return the 400 that names every field that is wrong."""
+    return Problem(400, "invalid-input", found[0].detail if len(found) == 1 else "Several fields are not valid.", found)
+
+
+def unavailable(detail: str, *, code: str = "unavailable", retry_after: int = 1) -> Problem:
+    """Return a 503 that asks to try again after so many seconds."""
+    return Problem(503, code, detail, headers={"Retry-After": str(retry_after)})
+
+
+def from_domain(error: errors.DomainError) -> Problem:
+    """Return the problem that a domain error is answered with."""
+    found = (InputError(error.pointer, str(error)),) if isinstance(error, errors.InvalidInput) else ()
+    return Problem(STATUS[type(error)], error.code, str(error), found)

@@ -1,0 +1,46 @@
+"""How a process starts: logging, the event loop, and errors that an operator can read."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import uvloop
+from pydantic import ValidationError
+
+from shared.runtime.server import PortTaken
+from shared.runtime.settings import Settings
+
+
+def run(main: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
+    """Run a service's main coroutine with the settings of the environment; exit with 1 and a sentence if it cannot."""
+    settings = load_settings()
+    if not settings.database_url:
+        sys.exit("LAURELS_DATABASE_URL is not set: this service needs a PostgreSQL. `laurels up` brings its own.")
+    configure_logging(settings)
+    try:
+        uvloop.run(main(settings))
+    except PortTaken as error:
+        sys.exit(str(error))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        pass
+
+
+def load_settings(**given: object) -> Settings:
+    """Return the settings of the environment; exit with one line for each that is wrong."""
+    try:
+        return Settings(**given)  # type: ignore[arg-type]  # checked by pydantic
+    except ValidationError as error:
+        lines = [f"LAURELS_{str(e['loc'][0]).upper()} {e['msg'].removeprefix('Value error, ')}" for e in error.errors()]
+        sys.exit("\n".join(lines))
+
+
+def configure_logging(settings: Settings) -> None:
+    """Log to standard error, one line a message."""
+    logging.basicConfig(
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    logging.getLogger("aiokafka").setLevel(max(logging.WARNING, logging.getLogger().level))

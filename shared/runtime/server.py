@@ -1,0 +1,91 @@
+"""Runs an application under uvicorn until a signal says stop."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from fastapi import FastAPI
+
+from shared.runtime.settings import Settings
+
+GRACE_SECONDS = 3
+
+
+class PortTaken(Exception):
+    """The message is one sentence for the operator."""
+
+
+def bind(settings: Settings) -> socket.socket:
+    """Return a listening socket. Raises PortTaken, or says what else is wrong with the address."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        message = (
+            f"Cannot listen on {settings.host}:{settings.port}: {error.strerror or error}. "
+            "Choose another with LAURELS_HOST and LAURELS_PORT."
+        )
+        raise PortTaken(message) from error
+    listener.listen(2048)
+    listener.setblocking(False)  # noqa: FBT003 - its own signature
+    return listener
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the process decides when to stop."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to `stop_signal`."""
+        yield
+
+    def stop(self) -> None:
+        """Finish the requests that are under way, for a few seconds, and end."""
+        self.should_exit = True
+
+
+def server(app: FastAPI, settings: Settings) -> Server:
+    """Return a server for an application; `serve(sockets=[…])` runs it."""
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        log_level=settings.log_level,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        proxy_headers=True,
+    )
+    return Server(config)
+
+
+@contextlib.contextmanager
+def stop_signal() -> Iterator[asyncio.Event]:
+    """Yield an event that is set by Ctrl-C or SIGTERM."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+async def serve(app: FastAPI, settings: Settings) -> None:
+    """Serve until a signal says stop. Raises PortTaken."""
+    listener = bind(settings)
+    with stop_signal() as stop:
+        running = server(app, settings)
+        task = asyncio.create_task(running.serve(sockets=[listener]))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        running.stop()
+        await task

@@ -1,0 +1,79 @@
+"""Settings, read from the environment (prefix `LAURELS_`) and from a `.env` file."""
+
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Transport(StrEnum):
+    """What carries events from the log to the projector."""
+
+    POSTGRES = "postgres"
+    KAFKA = "kafka"
+
+
+class Settings(BaseSettings):
+    """Every setting of every service, with its default."""
+
+    model_config = SettingsConfigDict(env_prefix="LAURELS_", env_file=".env", extra="ignore", frozen=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    data_dir: Path = Field(Path(".laurels"), description="Folder of the embedded PostgreSQL.")
+    database_url: str = Field(
+        "", description="PostgreSQL to use, postgresql://user:password@host/database; empty starts the embedded one."
+    )
+    transport: Transport = Field(
+        Transport.POSTGRES, description="What carries events to the projector: postgres (the log itself) or kafka."
+    )
+    kafka_bootstrap_servers: str = Field("localhost:9092", description="Kafka brokers, host:port, comma-separated.")
+    kafka_topic: str = Field("laurels.events", description="Topic that the relay publishes to.")
+    kafka_group: str = Field("laurels-projector", description="Consumer group of the projectors.")
+    kafka_session_timeout_ms: int = Field(
+        10_000, ge=1_000, description="Milliseconds without a heartbeat after which a projector's partitions move."
+    )
+    partitions: int = Field(
+        8, ge=1, le=1024, description="Partitions of the log and of the topic; fixed when the database is made."
+    )
+    languages: str = Field("en,ru", description="Languages that users and texts may have, comma-separated.")
+    write_tokens: str = Field(
+        "", description="Bearer tokens, comma-separated, one of which every command needs; empty asks for none."
+    )
+    read_tokens: str = Field(
+        "", description="Bearer tokens, comma-separated, for reads; write tokens read too; empty asks for none."
+    )
+    rate_limit: str = Field(
+        "", description="Requests allowed to one client, such as 100/second or 5000/minute; empty is no limit."
+    )
+    idempotency_hours: int = Field(48, ge=24, description="Hours for which an Idempotency-Key's answer is kept.")
+    log_level: str = Field("info", description="debug, info, warning or error.")
+
+    @field_validator("languages")
+    @classmethod
+    def _languages_are_named(cls, value: str) -> str:
+        if not all(part.strip().isalpha() for part in value.split(",")):
+            message = "must be language codes separated by commas, such as en,ru"
+            raise ValueError(message)
+        return value
+
+    @cached_property
+    def language_set(self) -> frozenset[str]:
+        """The languages as a set."""
+        return frozenset(part.strip() for part in self.languages.split(","))
+
+    @cached_property
+    def write_token_set(self) -> frozenset[str]:
+        """The tokens that may command; empty when commands are open."""
+        return _tokens(self.write_tokens)
+
+    @cached_property
+    def read_token_set(self) -> frozenset[str]:
+        """The tokens that may only read; empty when reads are open."""
+        return _tokens(self.read_tokens)
+
+
+def _tokens(text: str) -> frozenset[str]:
+    return frozenset(part.strip() for part in text.split(",") if part.strip())

@@ -1,0 +1,1 @@
+"""The HTTP contract as tests: black boxes, every deployment, nothing imported."""

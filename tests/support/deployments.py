@@ -1,0 +1,159 @@
+"""Both deployments, started as a user starts them: `laurels up`, and the very commands that compose.yaml names."""
+
+import itertools
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import yaml
+
+from all_in_one.embedded_postgres import EmbeddedPostgres, find_running
+from tests.support.processes import ROOT, STOP_SECONDS, Service, free_port, start, wait_until_answers
+from tests.support.synchronously import synchronously
+
+
+@dataclass(slots=True)
+class Laurels:
+    """A running instance, as a test sees it. `postgres` is there where the services do not own their database."""
+
+    base_url: str
+    transport: str
+    database_url: str
+    services: Mapping[str, Sequence[Service]]
+    postgres: EmbeddedPostgres | None = None
+    http: httpx.Client = field(init=False)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+    _run: str = field(default_factory=lambda: secrets.token_hex(4))
+    _locks: list[Any] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Make the client that the tests use."""
+        self.http = httpx.Client(base_url=self.base_url, timeout=15)
+
+    @property
+    def can_pause(self) -> bool:
+        """Whether the projection can be held up."""
+        return True
+
+    @property
+    def can_stop_database(self) -> bool:
+        """Whether the database can be killed while the services live on."""
+        return self.postgres is not None
+
+    def name(self, prefix: str = "user") -> str:
+        """Return a name that no other test uses."""
+        return f"{prefix}-{self._run}-{next(self._numbers)}"
+
+    def stop_projection(self) -> None:
+        """Hold the projectors up, by locking their checkpoints."""
+
+        async def hold() -> None:
+            connection = await asyncpg.connect(self.database_url)
+            await connection.execute("BEGIN")
+            await connection.execute("SELECT FROM progress FOR UPDATE")
+            self._locks.append(connection)
+
+        synchronously(hold())
+
+    def resume_projection(self) -> None:
+        """Let the projectors go on."""
+
+        async def let_go() -> None:
+            self._locks.pop().terminate()
+
+        synchronously(let_go())
+
+    def stop_database(self) -> None:
+        """Kill the database server, as a crash would."""
+        assert self.postgres is not None
+        assert self.postgres.pid is not None
+        os.kill(self.postgres.pid, signal.SIGKILL)
+
+
+@contextmanager
+def _client(laurels: Laurels) -> Iterator[Laurels]:
+    try:
+        yield laurels
+    finally:
+        laurels.http.close()
+
+
+@contextmanager
+def embedded(folder: Path, settings: Mapping[str, str]) -> Iterator[Laurels]:
+    """Run `laurels up` on an empty data folder."""
+    environment = {"LAURELS_DATA_DIR": str(folder / "data"), **settings}
+    service = start("up", ["laurels", "up"], environment=environment, folder=folder, port=free_port())
+    try:
+        service.wait_until_ready()
+        connection = find_running(folder / "data")
+        assert connection is not None
+        with _client(Laurels(service.url, "postgres", connection.url, {"up": [service]})) as laurels:
+            yield laurels
+    finally:
+        service.stop()
+
+
+def compose_services() -> Mapping[str, Any]:
+    """Return the services of compose.yaml that are built from this project, by name."""
+    document = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    return {name: service for name, service in document["services"].items() if service.get("image") == "laurels"}
+
+
+@contextmanager
+def scaled_out(folder: Path, bootstrap_servers: str, settings: Mapping[str, str]) -> Iterator[Laurels]:
+    """Run what compose.yaml names, over an empty PostgreSQL and a topic of its own, behind one address."""
+    postgres = EmbeddedPostgres(folder / "postgres")
+    connection = synchronously(postgres.start())
+    unique = f"laurels-{secrets.token_hex(6)}"
+    environment = {
+        "LAURELS_DATABASE_URL": connection.url,
+        "LAURELS_TRANSPORT": "kafka",
+        "LAURELS_KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
+        "LAURELS_KAFKA_TOPIC": unique,
+        "LAURELS_KAFKA_GROUP": unique,
+        **settings,
+    }
+    try:
+        with _composed(folder, environment) as services:
+            gateway = services["gateway"][0]
+            with _client(Laurels(gateway.url, "kafka", connection.url, services, postgres)) as laurels:
+                yield laurels
+    finally:
+        synchronously(postgres.stop())
+
+
+@contextmanager
+def _composed(folder: Path, environment: Mapping[str, str]) -> Iterator[dict[str, list[Service]]]:
+    named = dict(compose_services())
+    migrate = start("migrate", named.pop("migrate")["command"], environment=environment, folder=folder)
+    assert migrate.process.wait(60) == 0, migrate.tail()
+    services: dict[str, list[Service]] = {}
+    with ExitStack() as stack:
+        for name, service in named.items():
+            for number in range(service.get("deploy", {}).get("replicas", 1)):
+                started = start(
+                    f"{name}-{number}", service["command"], environment=environment, folder=folder, port=free_port()
+                )
+                stack.callback(started.stop)
+                services.setdefault(name, []).append(started)
+        for started in itertools.chain.from_iterable(services.values()):
+            started.wait_until_ready()
+        gateway = _gateway(folder, services["query_api"][0].port, services["command_api"][0].port)
+        stack.callback(gateway.process.wait, STOP_SECONDS)
+        stack.callback(gateway.process.kill)
+        wait_until_answers(f"{gateway.url}/ready", gateway)
+        yield {**services, "gateway": [gateway]}
+
+
+def _gateway(folder: Path, reads: int, commands: int) -> Service:
+    port = free_port()
+    command = [sys.executable, "-m", "tests.support.gateway", str(port), str(reads), str(commands)]
+    return start("gateway", command, environment={}, folder=folder, port=port)

@@ -1,0 +1,100 @@
+"""Starts the project's own commands as processes, waits until they serve, and stops them."""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 60.0
+STOP_SECONDS = 15.0
+PR_SET_PDEATHSIG = 1
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(slots=True)
+class Service:
+    """A started command; what it prints is in `log`."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def wait_until_ready(self) -> None:
+        """Poll until it serves; raise with what it printed if it ends or takes too long."""
+        wait_until_answers(f"{self.url}/ready", self)
+
+    def stop(self) -> int:
+        """Send SIGTERM and wait; return the exit code."""
+        with suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGCONT)
+        self.process.terminate()
+        try:
+            return self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            message = f"{self.name} did not stop within {STOP_SECONDS} s:\n{self.tail()}"
+            raise AssertionError(message) from None
+
+    def tail(self) -> str:
+        """Return the end of what it printed."""
+        return self.log.read_text(errors="replace")[-4000:]
+
+
+def start(name: str, command: Sequence[str], *, environment: Mapping[str, str], folder: Path, port: int = 0) -> Service:
+    """Start a command of this project from its root; `python` and `laurels` mean those of this environment."""
+    program = {"python": sys.executable, "laurels": str(Path(sys.executable).parent / "laurels")}
+    log = folder / f"{name}.log"
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("LAURELS_")}
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [program.get(command[0], command[0]), *command[1:]],
+            cwd=ROOT,
+            env={**inherited, "LAURELS_PORT": str(port), "LAURELS_HOST": "127.0.0.1", **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - it calls the kernel only
+        )
+    return Service(name, process, log, port)
+
+
+def wait_until_answers(url: str, service: Service) -> None:
+    """Poll an address until it answers 200; raise with what the service printed if it ends or takes too long."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if service.process.poll() is not None:
+            break
+        with suppress(httpx.HTTPError):
+            if httpx.get(url, timeout=5).is_success:
+                return
+        time.sleep(0.05)
+    message = f"{service.name} does not serve:\n{service.tail()}"
+    raise AssertionError(message)
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
