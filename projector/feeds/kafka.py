@@ -17,9 +17,11 @@ from aiokafka.errors import KafkaError
 from projector.batch import Advance, Batch
 from projector.feeds.postgres import KNOWN_VERSIONS
 from projector.runner import Runner, TakenOver
+from shared.event_log import partition_count
 from shared.events.cloudevents import Consumed, from_record
 from shared.read_models import live_generation
 from shared.runtime.database import UNREACHABLE, Backoff, OwnConnection, Role, connect
+from shared.runtime.kafka import WrongTopic, ensure_topic
 from shared.runtime.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -72,13 +74,15 @@ class KafkaFeed:
                 await self._follow(backoff)
             except TakenOver:
                 logger.warning("partitions moved to another projector; joining the group anew")
-            except (KafkaError, *UNREACHABLE) as error:
+            except (KafkaError, WrongTopic, *UNREACHABLE) as error:
                 logger.warning("the projector starts anew: %s: %s", type(error).__name__, error)
             await backoff.sleep()
 
     async def _follow(self, backoff: Backoff) -> None:
         reader = await connect(self._settings.database_url, Role.PROJECTOR)
         try:
+            # Whoever comes first makes the topic; a consumer that waits for one complains ten times a second.
+            await ensure_topic(self._settings, await partition_count(reader))
             runner = await Runner.open(self._settings.database_url, await live_generation(reader))
             try:
                 await self._consume(_Consumption(self._settings, reader, runner), backoff)

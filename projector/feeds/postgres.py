@@ -7,7 +7,7 @@ from typing import Final
 
 from projector.batch import Advance, Batch
 from projector.runner import Runner, TakenOver
-from shared.event_log import APPENDED_CHANNEL, head_position
+from shared.event_log import APPENDED_CHANNEL, head_position, partition_count
 from shared.events.codec import SCHEMA_VERSIONS
 from shared.read_models import live_generation
 from shared.runtime.database import UNREACHABLE, Backoff, OwnConnection, Role, connect, listen
@@ -71,7 +71,7 @@ class PostgresFeed:
             reader.terminate()
 
     async def _project_all(self, reader: OwnConnection, runner: Runner, backoff: Backoff) -> None:
-        partitions = await reader.fetchval("SELECT cardinality(partition_positions) FROM log_head")
+        partitions = await partition_count(reader)
         held = await runner.take_over(list(range(partitions)))
         positions = [held[partition][0] for partition in range(partitions)]
         epochs = [held[partition][1] for partition in range(partitions)]

@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 PREFIX: Final = "/api/v1"
 BODY_LIMIT: Final = 1024 * 1024
 BATCH_LIMIT: Final = 16 * BODY_LIMIT
+DRAINED: Final = 2 * BATCH_LIMIT
+"""Bytes beyond the limit that are read and dropped: a client that still sends would not see the answer."""
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 
@@ -184,15 +186,18 @@ async def read_json(request: Request) -> bytes:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """Return the whole body. Raises a 413 Problem as soon as it is known to be longer than `limit` bytes."""
-    too_large = Problem(413, "content-too-large", f"The body may have {limit} bytes at the most.")
-    if _announced_length(request) > limit:
-        raise too_large
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > limit:
-            raise too_large
+    """Return the whole body. Raises a 413 Problem when it is longer than `limit` bytes."""
+    body, size = bytearray(), 0
+    waits_for_word = "expect" in request.headers
+    if _announced_length(request) <= limit or not waits_for_word:
+        async for part in request.stream():
+            size += len(part)
+            if size <= limit:
+                body += part
+            elif size > limit + DRAINED:
+                break
+    if max(size, _announced_length(request)) > limit:
+        raise Problem(413, "content-too-large", f"The body may have {limit} bytes at the most.")
     return bytes(body)
 
 

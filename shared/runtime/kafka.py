@@ -31,8 +31,7 @@ async def ensure_topic(settings: Settings, partitions: int) -> None:
     """Create the topic if it is absent. Raises WrongTopic, or a KafkaError while no broker answers."""
     async with _admin(settings) as admin:
         with contextlib.suppress(TopicAlreadyExistsError):
-            # -1: as many replicas as the brokers make by default.
-            await admin.create_topics([NewTopic(settings.kafka_topic, partitions, -1)])
+            await admin.create_topics([NewTopic(settings.kafka_topic, partitions, settings.kafka_replication)])
         described = await admin.describe_topics([settings.kafka_topic])
     found = len(described[0]["partitions"])
     if described[0]["error_code"] == 0 and found != partitions:

@@ -31,6 +31,9 @@ class Settings(BaseSettings):
     )
     kafka_bootstrap_servers: str = Field("localhost:9092", description="Kafka brokers, host:port, comma-separated.")
     kafka_topic: str = Field("laurels.events", description="Topic that the relay publishes to.")
+    kafka_replication: int = Field(
+        1, ge=1, le=32767, description="Copies of each partition when the topic is made; 3 in a cluster of three."
+    )
     kafka_group: str = Field("laurels-projector", description="Consumer group of the projectors.")
     kafka_session_timeout_ms: int = Field(
         10_000, ge=1_000, description="Milliseconds without a heartbeat after which a projector's partitions move."
