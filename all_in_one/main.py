@@ -20,7 +20,7 @@ from shared.runtime.background import background
 from shared.runtime.http import create_app
 from shared.runtime.operations import Check, operations
 from shared.runtime.protection import Protection
-from shared.runtime.server import bind, server, stop_signal
+from shared.runtime.server import Server, bind, server, stop_signal
 from shared.runtime.settings import Settings, Transport
 
 INSTANCE_FILE = "instance.json"
@@ -72,8 +72,9 @@ async def up(settings: Settings, announce: Callable[[str], None]) -> None:
                 serving = asyncio.create_task(running.serve(sockets=[listener]))
                 stopping = asyncio.create_task(stop.wait())
                 dying = asyncio.create_task(death())
-                announce(_banner(settings, base_url))
+                answering = asyncio.create_task(_announce(running, lambda: announce(_banner(settings, base_url))))
                 await asyncio.wait([serving, stopping, dying], return_when=asyncio.FIRST_COMPLETED)
+                answering.cancel()
                 running.stop()
                 await serving
                 stopping.cancel()
@@ -94,6 +95,11 @@ async def _database(settings: Settings) -> AsyncIterator[tuple[str, Callable[[],
         yield connection.url, postgres.wait_for_death
     finally:
         await postgres.stop()
+
+
+async def _announce(running: Server, announce: Callable[[], None]) -> None:
+    await running.serving.wait()
+    announce()
 
 
 async def _never() -> str:

@@ -12,7 +12,7 @@ from command_api.routes.answering import Service
 from shared.freshness import following
 from shared.runtime import checks
 from shared.runtime.background import background
-from shared.runtime.database import UNREACHABLE, Pool, Role, open_pool
+from shared.runtime.database import FAILURES, Pool, Role, open_pool
 from shared.runtime.http import create_app
 from shared.runtime.operations import Check, operations
 from shared.runtime.protection import Protection
@@ -61,7 +61,7 @@ async def _forget_answers(pool: Pool, hours: int) -> None:
         try:
             async with pool.acquire() as connection:
                 gone = await idempotency.forget(connection, hours)
-        except UNREACHABLE as error:
+        except FAILURES as error:
             logger.warning("old idempotency keys were not dropped: %s", error)
             gone = 0
         await asyncio.sleep(0 if gone else FORGET_SECONDS)

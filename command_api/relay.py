@@ -21,7 +21,7 @@ from shared.events.cloudevents import to_headers
 from shared.events.envelope import RecordedEvent
 from shared.runtime import checks
 from shared.runtime.background import background
-from shared.runtime.database import UNREACHABLE, Backoff, OwnConnection, Role, connect, listen, open_pool
+from shared.runtime.database import FAILURES, Backoff, OwnConnection, Role, connect, listen, open_pool
 from shared.runtime.http import create_app
 from shared.runtime.kafka import WrongTopic, ensure_topic
 from shared.runtime.metrics import PUBLISHED
@@ -85,7 +85,7 @@ class Relay:
                 logger.warning("another relay took the lease; standing by")
             except WrongTopic as error:
                 logger.error("%s", error)  # noqa: TRY400 - an operator's matter, not a bug's
-            except (KafkaError, *UNREACHABLE) as error:
+            except (KafkaError, *FAILURES) as error:
                 logger.warning("the relay starts anew: %s: %s", type(error).__name__, error)
             await backoff.sleep()
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 from shared.read_models import PROJECTED_CHANNEL, visible_position
 from shared.runtime.background import background
-from shared.runtime.database import UNREACHABLE, Pool, Role, listen
+from shared.runtime.database import FAILURES, Pool, Role, listen
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +29,8 @@ class Freshness:
 
     async def reached(self, position: int, seconds: float) -> bool:
         """Wait up to so many seconds; return whether every event up to `position` is in the live read models."""
-        if position <= self._position:
-            return True
+        if position <= self._position or seconds <= 0:
+            return position <= self._position
         future = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (position, next(self._order), future))
         self._poke.set()
@@ -57,7 +57,7 @@ class Freshness:
             try:
                 async with self._pool.acquire() as connection:
                     self._position = await visible_position(connection)
-            except UNREACHABLE as error:
+            except FAILURES as error:
                 logger.debug("the read position is not known: %s", error)
                 await asyncio.sleep(POLL_SECONDS)
             self._answer()

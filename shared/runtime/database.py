@@ -41,6 +41,10 @@ UNREACHABLE: tuple[type[Exception], ...] = (
 """Failures that pass by themselves or by an operator's hand: worth another try, and a 503 to a client."""
 
 
+FAILURES: tuple[type[Exception], ...] = (*UNREACHABLE, asyncpg.PostgresError)
+"""Whatever a statement may end with; a loop that has to go on for ever waits and tries again."""
+
+
 class Role(StrEnum):
     """The database role that a service's sessions run under. Privileges are given to these by the migrations."""
 

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from importlib.resources import files
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, HTTPException, Response
 from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import FileResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from shared.representations import to_json
@@ -16,6 +18,8 @@ Check = Callable[[], Awaitable[str | None]]
 """Returns None when a thing that the service needs is there, else what is wrong, in a few words."""
 
 CHECK_SECONDS = 2.0
+# The page's own parts come from here, so that it works where there is no way to the internet.
+DOCS_PARTS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
 
 
 def operations(checks: Mapping[str, Check]) -> APIRouter:
@@ -44,7 +48,19 @@ def operations(checks: Mapping[str, Check]) -> APIRouter:
 
     @router.get("/docs")
     async def docs() -> Response:
-        return get_swagger_ui_html(openapi_url="/openapi.json", title="Laurels")
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title="Laurels",
+            swagger_js_url="/docs/swagger-ui-bundle.js",
+            swagger_css_url="/docs/swagger-ui.css",
+            swagger_favicon_url="data:,",
+        )
+
+    @router.get("/docs/{name}")
+    async def docs_part(name: str) -> Response:
+        if name not in DOCS_PARTS:
+            raise HTTPException(404)
+        return FileResponse(str(files("fastapi_offline").joinpath("static", name)), media_type=DOCS_PARTS[name])
 
     return router
 

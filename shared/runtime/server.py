@@ -38,7 +38,16 @@ def bind(settings: Settings) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """uvicorn without its signal handlers: the process decides when to stop."""
+    """uvicorn without its signal handlers: the process decides when to stop. `serving` is set once it answers."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.serving = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to answer, and say so."""
+        await super().startup(sockets)
+        self.serving.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -55,7 +64,6 @@ def server(app: FastAPI, settings: Settings) -> Server:
     config = uvicorn.Config(
         app,
         log_config=None,
-        log_level=settings.log_level,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
