@@ -68,7 +68,7 @@ async def up(settings: Settings, announce: Callable[[str], None]) -> None:
             await asyncio.to_thread(migrate, url)
             base_url = _base_url(settings, listener.getsockname()[1])
             with _instance_file(settings, base_url):
-                running = server(app(configured), configured)
+                running = server(app(configured))
                 serving = asyncio.create_task(running.serve(sockets=[listener]))
                 stopping = asyncio.create_task(stop.wait())
                 dying = asyncio.create_task(death())

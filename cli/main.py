@@ -16,12 +16,15 @@ from rich.table import Table
 
 from all_in_one.embedded_postgres import EmbeddedPostgresError, find_running
 from all_in_one.main import Stopped, running_base_url, up
+from cli import quarantine
 from cli.client import CliError, progress_bars
 from cli.demo import load_demo
 from cli.openapi import whole_document
 from cli.stackexchange import import_dump
 from cli.status import Status, read_status
-from shared.runtime.database import UNREACHABLE
+from command_api.republishing import BeyondTheLog
+from command_api.republishing import republish as send_back
+from shared.runtime.database import UNREACHABLE, Role, connect
 from shared.runtime.process import configure_logging, load_settings
 from shared.runtime.server import PortTaken
 from shared.runtime.settings import Settings
@@ -34,6 +37,8 @@ app = typer.Typer(
 )
 importing = typer.Typer(help="Bring in real data.", no_args_is_help=True)
 app.add_typer(importing, name="import")
+quarantined = typer.Typer(help="Records that could not be applied.", no_args_is_help=True)
+app.add_typer(quarantined, name="quarantine")
 errors = Console(stderr=True)
 
 Url = Annotated[str, typer.Option("--url", help="Where Laurels listens; the instance on LAURELS_DATA_DIR by default.")]
@@ -88,6 +93,53 @@ def status(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON."
         print(json.dumps(found.as_dict()))  # noqa: T201 - the command's output
     else:
         _print_status(found)
+
+
+@app.command()
+def republish(
+    first: Annotated[int, typer.Option("--from", min=1, help="First position of the log to publish again.")] = 1,
+) -> None:
+    """Have the relay publish the log to Kafka again; projectors skip what they have."""
+    url = database_url(load_settings())
+    try:
+        asyncio.run(_republish(url, first))
+    except BeyondTheLog as error:
+        fail(str(error))
+    except UNREACHABLE as error:
+        fail(f"The database does not answer: {error}.")
+    print(f"The relay publishes again from position {first}.")  # noqa: T201 - the command's output
+
+
+async def _republish(url: str, first: int) -> None:
+    connection = await connect(url, Role.RELAY)
+    try:
+        await send_back(connection, first)
+    finally:
+        await connection.close()
+
+
+@quarantined.command("list")
+def quarantine_list() -> None:
+    """List the records that could not be applied."""
+    quarantine.show_list(database_url(load_settings()))
+
+
+@quarantined.command("show")
+def quarantine_show(quarantine_id: int) -> None:
+    """Show one record with its bytes and error."""
+    quarantine.show(database_url(load_settings()), quarantine_id)
+
+
+@quarantined.command("retry")
+def quarantine_retry(quarantine_id: int) -> None:
+    """Apply the event from the log, once what was wrong is mended."""
+    quarantine.retry(database_url(load_settings()), quarantine_id)
+
+
+@quarantined.command("drop")
+def quarantine_drop(quarantine_id: int) -> None:
+    """Forget the record."""
+    quarantine.drop(database_url(load_settings()), quarantine_id)
 
 
 @app.command(hidden=True)

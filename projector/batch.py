@@ -1,10 +1,12 @@
-"""The relation `batch`: what every projection reads, whichever feed filled it."""
+"""The relation `batch`: what every projection reads, and the two ways to fill it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from shared.runtime.database import OwnConnection
+from shared.events.cloudevents import Consumed
+from shared.events.codec import SCHEMA_VERSIONS
+from shared.runtime.database import Connection
 
 CREATE: Final = (
     """
@@ -39,6 +41,42 @@ SESSION: Final = {
     "client_min_messages": "warning",
 }
 
+KNOWN_VERSIONS: Final = "{" + ", ".join(f'"{name}": {version}' for name, version in SCHEMA_VERSIONS.items()) + "}"
+
+FROM_LOG: Final = f"""
+INSERT INTO batch SELECT {COLUMNS} FROM events
+WHERE position > $1 AND position <= $2 AND position > ($3::bigint[])[partition + 1]
+  AND schema_version <= coalesce(($4::jsonb ->> type)::int, 0)
+"""  # noqa: S608 - put together from constants
+COUNT_IN_LOG: Final = """
+SELECT count(*) FROM events
+WHERE position > $1 AND position <= $2 AND position > ($3::bigint[])[partition + 1]
+"""
+EVENT_IN_LOG: Final = """
+SELECT partition, user_id, convert_to(data::text, 'UTF8') AS record FROM events
+WHERE position > $1 AND position <= $2 AND position > ($3::bigint[])[partition + 1]
+"""
+
+FROM_RECORDS: Final = f"""
+INSERT INTO batch SELECT {COLUMNS} FROM (
+    SELECT position, partition, type, schema_version, user_id, recorded_at, data::jsonb AS data
+    FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::smallint[], $5::bigint[], $6::timestamptz[], $7::text[])
+        AS r (position, partition, type, schema_version, user_id, recorded_at, data)
+) AS records
+WHERE schema_version <= coalesce(($8::jsonb ->> type)::int, 0)
+"""  # noqa: S608 - put together from constants
+
+EVERYTHING: Final = 2**63 - 1
+"""A position that no event passes: a partition that is left out of a batch stands there."""
+
+
+class UnknownEvents(Exception):
+    """Events are of a type or version that this code does not know: a newer one has to project them."""
+
+
+class MissingEvents(Exception):
+    """The gapless log has a gap: the database has lost rows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Advance:
@@ -52,25 +90,167 @@ class Advance:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """Some events, as the statement that fills the relation with them.
+class Held:
+    """A partition that a projector may write: where it is, and under which epoch."""
 
-    `events` is how many there have to be: fewer mean that the source has a hole.
-    """
+    position: int
+    epoch: int
 
-    source: str
-    arguments: Sequence[Any]
-    events: int
-    advances: Sequence[Advance]
 
-    async def fill(self, connection: OwnConnection) -> None:
-        """Fill the relation. Raises MissingEvents."""
-        status = await connection.execute(f"INSERT INTO batch SELECT {COLUMNS} FROM {self.source}", *self.arguments)  # noqa: S608 - the sources are constants of the feeds
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """A record that could not be applied: where it was, whose it is, and its bytes."""
+
+    partition: int
+    position: int | None
+    user_id: int | None
+    record: bytes | None
+    kafka_offset: int | None = None
+
+
+class Batch(Protocol):
+    """Some events, and how they move the checkpoints."""
+
+    @property
+    def size(self) -> int:
+        """How many positions it spans."""
+
+    @property
+    def advances(self) -> Sequence[Advance]:
+        """How the checkpoints move once the batch is applied."""
+
+    async def fill(self, connection: Connection) -> int:
+        """Fill the relation and return the number of events. Raises UnknownEvents or MissingEvents."""
+
+    def halves(self) -> "tuple[Batch, Batch]":
+        """Return two batches that have the same effect one after the other."""
+
+    async def poison(self, connection: Connection) -> Poison:
+        """Return the one event of a batch of size 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogBatch:
+    """A range of the log, `after` excluded and `upto` included, of the partitions that are held."""
+
+    after: int
+    upto: int
+    held: Mapping[int, Held]
+    partitions: int
+
+    @property
+    def size(self) -> int:
+        """How many positions it spans."""
+        return self.upto - self.after
+
+    @property
+    def advances(self) -> Sequence[Advance]:
+        """How the checkpoints move: all to the end of the range, unless they are beyond it."""
+        return [
+            Advance(partition, held.position, max(held.position, self.upto), held.epoch)
+            for partition, held in self.held.items()
+        ]
+
+    async def fill(self, connection: Connection) -> int:
+        """Fill the relation without an event leaving the database."""
+        status = await connection.execute(FROM_LOG, *self._arguments(), KNOWN_VERSIONS)
         filled = int(status.split()[-1])
-        if filled != self.events:
-            message = f"{self.events} events were expected and {filled} found, after position {self.advances[0].old}"
+        if filled != self.size and filled != await self._check(connection):
+            message = f"events after position {self.after} up to {self.upto} are of a type or version unknown here"
+            raise UnknownEvents(message)
+        return filled
+
+    @property
+    def held_afterwards(self) -> dict[int, Held]:
+        """Where the partitions are once the batch is applied."""
+        return {advance.partition: Held(advance.new, advance.epoch) for advance in self.advances}
+
+    def halves(self) -> "tuple[LogBatch, LogBatch]":
+        """Cut the range in two."""
+        middle = (self.after + self.upto) // 2
+        first = LogBatch(self.after, middle, self.held, self.partitions)
+        return first, LogBatch(middle, self.upto, first.held_afterwards, self.partitions)
+
+    async def poison(self, connection: Connection) -> Poison:
+        """Return the event as the log has it."""
+        row = await connection.fetchrow(EVENT_IN_LOG, *self._arguments())
+        if row is None:
+            message = f"position {self.upto} is not in the log"
             raise MissingEvents(message)
+        return Poison(row["partition"], self.upto, row["user_id"], row["record"])
+
+    async def _check(self, connection: Connection) -> int:
+        # Positions are gapless, so only a range that some partition has behind it may hold fewer events than positions.
+        held: int = await connection.fetchval(COUNT_IN_LOG, *self._arguments())
+        whole = len(self.held) == self.partitions and all(h.position <= self.after for h in self.held.values())
+        if whole and held != self.size:
+            message = f"the log has {held} events after position {self.after} up to {self.upto}, not {self.size}"
+            raise MissingEvents(message)
+        return held
+
+    def _arguments(self) -> tuple[Any, ...]:
+        passed = [self.held[p].position if p in self.held else EVERYTHING for p in range(self.partitions)]
+        return self.after, self.upto, passed
 
 
-class MissingEvents(Exception):
-    """A gapless log has a gap, or holds events of a type or version that this code does not know."""
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A consumed event and the offset after it."""
+
+    partition: int
+    event: Consumed
+    next_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordBatch:
+    """Records of Kafka, in order within each partition, all after what is held."""
+
+    records: Sequence[Record]
+    held: Mapping[int, Held]
+
+    @property
+    def size(self) -> int:
+        """How many records it has."""
+        return len(self.records)
+
+    @property
+    def advances(self) -> Sequence[Advance]:
+        """How the checkpoints move: each to its partition's last record."""
+        last = {record.partition: record for record in self.records}
+        return [
+            Advance(p, self.held[p].position, record.event.position, self.held[p].epoch, record.next_offset)
+            for p, record in last.items()
+        ]
+
+    async def fill(self, connection: Connection) -> int:
+        """Fill the relation; the values are decoded by the database, all at once."""
+        rows = [
+            (e.position, r.partition, e.type, e.schema_version, e.user_id, e.recorded_at, e.data)
+            for r in self.records
+            for e in (r.event,)
+        ]
+        columns = (list(column) for column in zip(*rows, strict=True))
+        status = await connection.execute(FROM_RECORDS, *columns, KNOWN_VERSIONS)
+        filled = int(status.split()[-1])
+        if filled != self.size:
+            message = "records are of a type or version unknown here"
+            raise UnknownEvents(message)
+        return filled
+
+    @property
+    def held_afterwards(self) -> dict[int, Held]:
+        """Where the partitions are once the batch is applied."""
+        return {**self.held, **{advance.partition: Held(advance.new, advance.epoch) for advance in self.advances}}
+
+    def halves(self) -> "tuple[RecordBatch, RecordBatch]":
+        """Cut the records in two."""
+        middle = len(self.records) // 2
+        first = RecordBatch(self.records[:middle], self.held)
+        return first, RecordBatch(self.records[middle:], first.held_afterwards)
+
+    async def poison(self, _connection: Connection) -> Poison:
+        """Return the record as it was consumed."""
+        (record,) = self.records
+        event = record.event
+        return Poison(record.partition, event.position, event.user_id, event.data.encode(), record.next_offset - 1)

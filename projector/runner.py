@@ -1,11 +1,15 @@
 """Folds batches into one generation: rows and checkpoint in one transaction."""
 
 import logging
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Final, Self
+
+import asyncpg
 
 from projector import batch
-from projector.batch import Batch
-from projector.projections import PROJECTIONS
+from projector.batch import Batch, Held, LogBatch, Poison, RecordBatch, UnknownEvents
+from projector.projections import STATEMENTS
+from projector.quarantine import put_aside
 from shared.read_models import PROJECTED_CHANNEL, schema_name
 from shared.runtime.database import OwnConnection, Role, connect
 from shared.runtime.metrics import BATCH_SECONDS, PROJECTED, TAKEOVERS
@@ -25,7 +29,8 @@ WHERE generation = $1 AND partition = ANY($2::smallint[])
 RETURNING partition, position, epoch, kafka_offset
 """
 
-STATEMENTS: Final = tuple(statement for projection in PROJECTIONS for statement in projection.statements)
+UNAPPLICABLE: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+"""Errors that lie in an event itself, so that no later attempt would end otherwise."""
 
 
 class TakenOver(Exception):
@@ -40,7 +45,7 @@ class Runner:
         self.generation = generation
 
     @classmethod
-    async def open(cls, url: str, generation: int) -> "Runner":
+    async def open(cls, url: str, generation: int) -> Self:
         """Connect for a generation. Raises one of UNREACHABLE."""
         path = f"{schema_name(generation)}, public"
         connection = await connect(url, Role.PROJECTOR, {**batch.SESSION, "search_path": path})
@@ -52,24 +57,44 @@ class Runner:
         """Drop the connection, and with it a transaction that is under way."""
         self._connection.terminate()
 
-    async def take_over(self, partitions: list[int]) -> dict[int, tuple[int, int, int | None]]:
-        """Become the one who may write these partitions.
+    async def take_over(self, partitions: Iterable[int]) -> tuple[dict[int, Held], Mapping[int, int | None]]:
+        """Become the one who may write these partitions; whoever held them before is refused from now on.
 
-        Returns position, epoch and Kafka offset by partition; whoever held them before is refused from now on.
+        Returns where each one is, and the Kafka offset to read next, None where nothing came from Kafka yet.
         """
-        rows = await self._connection.fetch(TAKE_OVER, self.generation, partitions)
-        return {row["partition"]: (row["position"], row["epoch"], row["kafka_offset"]) for row in rows}
+        rows = await self._connection.fetch(TAKE_OVER, self.generation, list(partitions))
+        held = {row["partition"]: Held(row["position"], row["epoch"]) for row in rows}
+        return held, {row["partition"]: row["kafka_offset"] for row in rows}
 
     async def project(self, events: Batch) -> None:
-        """Fold a batch into the rows. Raises TakenOver, MissingEvents or a database error; then nothing was written."""
-        with BATCH_SECONDS.time():
-            async with self._connection.transaction():
-                await self._advance(events)
-                await events.fill(self._connection)
-                for statement in STATEMENTS:
-                    await self._connection.execute(statement)
-                await self._connection.execute(f"NOTIFY {PROJECTED_CHANNEL}")
-        PROJECTED.inc(events.events)
+        """Fold a batch into the rows; an event that cannot be applied is put aside, and the others go on.
+
+        Raises TakenOver, UnknownEvents, MissingEvents or a database error; then what follows was not written.
+        """
+        try:
+            with BATCH_SECONDS.time():
+                PROJECTED.inc(await self._apply(events))
+        except UNAPPLICABLE as error:
+            await self._bisect(events, error)
+        except UnknownEvents as error:
+            # A copy in Kafka may be damaged; what the log itself has waits for the code that knows it.
+            if not isinstance(events, RecordBatch):
+                raise
+            await self._bisect(events, error)
+
+    async def put_aside(self, poison: Poison, error: Exception, *, applied: bool) -> None:
+        """Keep a record that is not projected and moves no checkpoint: one whose headers cannot be read."""
+        async with self._connection.transaction():
+            await put_aside(self._connection, self.generation, poison, error, applied=applied)
+
+    async def _apply(self, events: Batch) -> int:
+        async with self._connection.transaction():
+            await self._advance(events)
+            filled = await events.fill(self._connection)
+            for statement in STATEMENTS:
+                await self._connection.execute(statement)
+            await self._connection.execute(f"NOTIFY {PROJECTED_CHANNEL}")
+        return filled
 
     async def _advance(self, events: Batch) -> None:
         # First of all, so that the rows stay locked: whoever else has the same batch waits here, and is refused.
@@ -79,3 +104,37 @@ class Runner:
         if int(status.split()[-1]) != len(advances):
             TAKEOVERS.inc()
             raise TakenOver
+
+    async def _bisect(self, events: Batch, error: Exception) -> None:
+        if events.size > 1:
+            for half in events.halves():
+                await self.project(half)
+        else:
+            await self._isolate(events, error)
+
+    async def _isolate(self, events: Batch, error: Exception) -> None:
+        poison = await events.poison(self._connection)
+        if isinstance(events, RecordBatch) and await self._heal(events):
+            await self.put_aside(poison, error, applied=True)
+            return
+        async with self._connection.transaction():
+            await self._advance(events)
+            await put_aside(self._connection, self.generation, poison, error, applied=False)
+            await self._connection.execute(f"NOTIFY {PROJECTED_CHANNEL}")
+
+    async def _heal(self, events: RecordBatch) -> bool:
+        """Apply the event of a damaged record as the log has it; return whether that could be done."""
+        (advance,) = events.advances
+        row = await self._connection.fetchrow(
+            "SELECT partition, cardinality(partition_positions) AS partitions FROM events, log_head "
+            "WHERE events.position = $1",
+            advance.new,
+        )
+        if row is None or row["partition"] != advance.partition:
+            return False
+        held = {advance.partition: Held(advance.old, advance.epoch)}
+        try:
+            PROJECTED.inc(await self._apply(LogBatch(advance.new - 1, advance.new, held, row["partitions"])))
+        except UNAPPLICABLE:
+            return False
+        return True

@@ -46,7 +46,9 @@ quarantine = sa.Table(
     sa.Column("kafka_offset", sa.BigInteger),
     sa.Column("record", BYTEA),
     sa.Column("error", sa.Text, nullable=False),
+    sa.Column("applied", sa.Boolean, nullable=False),
     sa.Column("quarantined_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    comment="applied: the log had the event that the record should have been, so nothing is missing.",
 )
 
 PROJECTED_CHANNEL: Final = "laurels_projected"

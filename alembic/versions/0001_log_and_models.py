@@ -126,8 +126,10 @@ CREATE TABLE quarantine (
     kafka_offset bigint,
     record bytea,
     error text NOT NULL,
+    applied boolean NOT NULL,
     quarantined_at timestamptz NOT NULL DEFAULT now()
 );
+COMMENT ON TABLE quarantine IS 'applied: the log had the event that the record should have been, so nothing is missing.';
 
 -- All events up to the answer are in the generation's rows. A partition without news holds nobody up.
 CREATE FUNCTION read_position(of_generation integer) RETURNS bigint LANGUAGE sql STABLE AS $$

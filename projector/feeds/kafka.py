@@ -7,20 +7,18 @@ lies at or below the position is dropped; where events are missing before a reco
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
-from projector.batch import Advance, Batch
-from projector.feeds.postgres import KNOWN_VERSIONS
+from projector.batch import Held, LogBatch, MissingEvents, Poison, Record, RecordBatch, UnknownEvents
 from projector.runner import Runner, TakenOver
 from shared.event_log import partition_count
-from shared.events.cloudevents import Consumed, from_record
+from shared.events.cloudevents import MalformedRecord, from_record
 from shared.read_models import live_generation
-from shared.runtime.database import UNREACHABLE, Backoff, OwnConnection, Role, connect
+from shared.runtime.database import FAILURES, Backoff, OwnConnection, Role, connect
 from shared.runtime.kafka import WrongTopic, ensure_topic
 from shared.runtime.settings import Settings
 
@@ -29,35 +27,9 @@ logger = logging.getLogger(__name__)
 BATCH_LIMIT: Final = 10_000
 POLL_SECONDS: Final = 0.5
 OVERDUE_SECONDS: Final = 5.0
-"""How long a partition may be behind what the relay has published before the log fills in."""
+"""How long a partition may be behind the log before the log itself fills in."""
 
-SOURCE: Final = """
-    (SELECT position, partition, type, schema_version, user_id, recorded_at, data::jsonb AS data
-     FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::smallint[], $5::bigint[], $6::timestamptz[], $7::text[])
-        AS r (position, partition, type, schema_version, user_id, recorded_at, data)
-    ) AS records
-    WHERE schema_version <= coalesce(($8::jsonb ->> type)::int, 0)
-"""
-
-REFILL: Final = """
-    events
-    WHERE partition = $1 AND position > $2 AND position <= $3
-      AND schema_version <= coalesce(($4::jsonb ->> type)::int, 0)
-"""
-REFILL_COUNT: Final = """
-SELECT count(*) AS events, max(position) AS last
-FROM (SELECT position FROM events WHERE partition = $1 AND position > $2 AND position <= $3
-      ORDER BY position LIMIT $4) missing
-"""
 LAST_IN_LOG: Final = "SELECT partition_positions FROM log_head"
-
-
-@dataclass(slots=True)
-class Held:
-    """A partition that this projector may write: where it is, and under which epoch."""
-
-    position: int
-    epoch: int
 
 
 class KafkaFeed:
@@ -74,7 +46,9 @@ class KafkaFeed:
                 await self._follow(backoff)
             except TakenOver:
                 logger.warning("partitions moved to another projector; joining the group anew")
-            except (KafkaError, WrongTopic, *UNREACHABLE) as error:
+            except (MissingEvents, UnknownEvents) as error:
+                logger.error("the projection cannot go on: %s", error)  # noqa: TRY400 - an operator's matter, not a bug's
+            except (KafkaError, WrongTopic, *FAILURES) as error:
                 logger.warning("the projector starts anew: %s: %s", type(error).__name__, error)
             await backoff.sleep()
 
@@ -107,7 +81,7 @@ class _Consumption(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
     def __init__(self, settings: Settings, reader: OwnConnection, runner: Runner) -> None:
         self._settings, self._reader, self._runner = settings, reader, runner
         self._held: dict[int, Held] = {}
-        self._assigned: list[int] | None = None
+        self._assigned: list[int] = []
         self._behind_since: dict[int, float] = {}
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=settings.kafka_bootstrap_servers,
@@ -135,7 +109,7 @@ class _Consumption(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Hold nothing until the next assignment; a batch under way is fenced by its epoch."""
         del revoked
-        self._held, self._assigned = {}, None
+        self._held, self._assigned = {}, []
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Note the partitions. The loop takes them over: a lock shared with this callback would deadlock."""
@@ -143,93 +117,80 @@ class _Consumption(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
 
     async def step(self) -> bool:
         """Take over what was assigned, else project what has come; return whether anything was projected."""
-        if self._assigned is not None and not self._held and self._assigned:
+        if self._assigned and not self._held:
             await self._take_over(self._assigned)
         fetched = await self._consumer.getmany(timeout_ms=int(POLL_SECONDS * 1000), max_records=BATCH_LIMIT)
+        # A rebalance puts another dictionary in its place; what is done with this one is fenced by its epochs.
         held = self._held
-        fresh = {}
+        fresh: list[Record] = []
         for topic_partition, records in fetched.items():
-            partition = topic_partition.partition
-            if partition in held:
-                fresh[partition] = await self._fresh(partition, held[partition], records)
-        projected = await self._project(held, fresh)
-        return await self._fill_in(held) or projected
+            if topic_partition.partition in held:
+                fresh += await self._fresh(held, topic_partition, records)
+        if fresh:
+            await self._project(held, RecordBatch(fresh, dict(held)))
+        return await self._fill_in(held) or bool(fresh)
 
     async def _take_over(self, assigned: list[int]) -> None:
-        taken = await self._runner.take_over(assigned)
+        held, offsets = await self._runner.take_over(assigned)
         if self._assigned != assigned:
             return
-        for partition, (_, _, offset) in taken.items():
+        for partition, offset in offsets.items():
             topic_partition = TopicPartition(self._settings.kafka_topic, partition)
             if offset is None:
                 await self._consumer.seek_to_beginning(topic_partition)
             else:
                 self._consumer.seek(topic_partition, offset)
-        self._held = {partition: Held(position, epoch) for partition, (position, epoch, _) in taken.items()}
+        self._held = held
 
-    async def _fresh(self, partition: int, held: Held, records: Sequence[Any]) -> list[tuple[Consumed, int]]:
-        """Return the records that were not projected before, with the offsets after them."""
-        fresh: list[tuple[Consumed, int]] = []
-        last = held.position
+    async def _fresh(self, held: dict[int, Held], where: TopicPartition, records: Sequence[Any]) -> list[Record]:
+        """Return the records that follow without a gap on what is held; a gap is first filled from the log."""
+        fresh: list[Record] = []
+        last = held[where.partition].position
         for record in records:
-            event = from_record(record.headers, record.value)
+            try:
+                event = from_record(record.headers, record.value)
+            except MalformedRecord as error:
+                poison = Poison(where.partition, None, None, record.value, record.offset)
+                # If it should have been an event, the next one tells that it is missing, and the log has it.
+                await self._runner.put_aside(poison, error, applied=True)
+                continue
             if event.position <= last:
                 continue
             if event.previous > last:
-                logger.warning("partition %d misses events between %d and %d", partition, last, event.position)
+                logger.warning("partition %d misses events between %d and %d", where.partition, last, event.position)
                 if fresh:
-                    # The rest comes again: what precedes the hole is projected first.
-                    self._consumer.seek(TopicPartition(record.topic, partition), record.offset)
+                    # What precedes the gap goes first; the rest comes again.
+                    self._consumer.seek(where, record.offset)
                     break
-                await self._refill(partition, held, event.previous)
-                last = held.position
-            fresh.append((event, record.offset + 1))
+                await self._refill(held, where.partition, event.previous)
+                last = held[where.partition].position
+            fresh.append(Record(where.partition, event, record.offset + 1))
             last = event.position
         return fresh
 
-    async def _project(self, held: Mapping[int, Held], fresh: Mapping[int, list[tuple[Consumed, int]]]) -> bool:
-        advances = [
-            Advance(partition, held[partition].position, records[-1][0].position, held[partition].epoch, records[-1][1])
-            for partition, records in fresh.items()
-            if records
-        ]
-        if not advances:
-            return False
-        rows = [
-            (e.position, partition, e.type, e.schema_version, e.user_id, e.recorded_at, e.data)
-            for partition, records in fresh.items()
-            for e, _ in records
-        ]
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        await self._runner.project(Batch(SOURCE, (*columns, KNOWN_VERSIONS), len(rows), advances))
-        for advance in advances:
-            held[advance.partition].position = advance.new
-        return True
+    async def _project(self, held: dict[int, Held], events: RecordBatch | LogBatch) -> None:
+        await self._runner.project(events)
+        held.update(events.held_afterwards)
 
-    async def _fill_in(self, held: Mapping[int, Held]) -> bool:
+    async def _fill_in(self, held: dict[int, Held]) -> bool:
         """Take from the log what Kafka should have brought long ago, as after the loss of its topic."""
         if not held:
             return False
         now = time.monotonic()
         positions = await self._reader.fetchval(LAST_IN_LOG)
         filled = False
-        for partition, at in held.items():
-            if at.position >= positions[partition]:
+        for partition in list(held):
+            if held[partition].position >= positions[partition]:
                 self._behind_since.pop(partition, None)
             elif now - self._behind_since.setdefault(partition, now) > OVERDUE_SECONDS:
-                await self._refill(partition, at, positions[partition])
+                await self._refill(held, partition, positions[partition])
                 filled = True
         return filled
 
-    async def _refill(self, partition: int, held: Held, upto: int) -> None:
-        """Project this partition's events from the log, up to a position that the log has."""
-        while held.position < upto:
-            missing = await self._reader.fetchrow(REFILL_COUNT, partition, held.position, upto, BATCH_LIMIT)
-            if missing is None or not missing["events"]:
-                return
-            last = missing["last"]
-            arguments = (partition, held.position, last, KNOWN_VERSIONS)
-            advance = Advance(partition, held.position, last, held.epoch)
-            await self._runner.project(Batch(REFILL, arguments, missing["events"], [advance]))
-            held.position = last
+    async def _refill(self, held: dict[int, Held], partition: int, upto: int) -> None:
+        """Project this partition's events from the log, up to a position."""
+        partitions = await partition_count(self._reader)
+        while (at := held[partition]).position < upto:
+            end = min(at.position + BATCH_LIMIT, upto)
+            await self._project(held, LogBatch(at.position, end, {partition: at}, partitions))
             self._behind_since.pop(partition, None)

@@ -5,7 +5,9 @@ Every statement works on sets, and gives the same rows however the events are cu
 when an award was revoked.
 """
 
-from projector.projections import achievements, difference, streaks, totals, user_awards, users
+from typing import Final
+
+from projector.projections import achievements, difference, incomplete, streaks, totals, user_awards, users
 from projector.projections.projection import Projection
 
 PROJECTIONS: tuple[Projection, ...] = (
@@ -15,6 +17,9 @@ PROJECTIONS: tuple[Projection, ...] = (
     totals.PROJECTION,
     streaks.PROJECTION,
     difference.PROJECTION,
+    incomplete.PROJECTION,
 )
 
-__all__ = ["PROJECTIONS", "Projection"]
+STATEMENTS: Final = tuple(statement for projection in PROJECTIONS for statement in projection.statements)
+
+__all__ = ["PROJECTIONS", "STATEMENTS", "Projection"]

@@ -29,7 +29,7 @@ MERGE INTO count_levels l
 USING (
     SELECT total_achievements, sum(users)::bigint AS users
     FROM (
-        SELECT total_achievements, 1 AS users FROM moves
+        SELECT total_achievements, 1 AS users FROM moves WHERE total_achievements IS NOT NULL
         UNION ALL
         SELECT old_achievements, -1 FROM moves WHERE old_achievements IS NOT NULL
     ) m

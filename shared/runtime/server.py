@@ -59,7 +59,7 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def server(app: FastAPI, settings: Settings) -> Server:
+def server(app: FastAPI) -> Server:
     """Return a server for an application; `serve(sockets=[…])` runs it."""
     config = uvicorn.Config(
         app,
@@ -90,7 +90,7 @@ async def serve(app: FastAPI, settings: Settings) -> None:
     """Serve until a signal says stop. Raises PortTaken."""
     listener = bind(settings)
     with stop_signal() as stop:
-        running = server(app, settings)
+        running = server(app)
         task = asyncio.create_task(running.serve(sockets=[listener]))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)

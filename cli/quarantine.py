@@ -1,0 +1,84 @@
+"""`laurels quarantine`: what could not be applied, and what to do about it."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import asyncpg
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from cli.client import CliError
+from projector import quarantine
+from projector.batch import CREATE, SESSION
+from shared.read_models import live_generation, schema_name
+from shared.runtime.database import UNREACHABLE, Connection, Role, connect
+
+T = TypeVar("T")
+
+
+class QuarantineError(CliError):
+    """The message is one sentence for the operator."""
+
+
+def show_list(url: str) -> None:
+    """Print every record that was put aside."""
+    table = Table("Id", "Partition", "Position", "User", "When", "Missing", "Error")
+    for row in _run(url, quarantine.listed):
+        when = f"{row['quarantined_at']:%Y-%m-%d %H:%M:%S}"
+        missing = "no" if row["applied"] else "yes"
+        cells = (row["quarantine_id"], row["partition"], row["position"], row["user_id"], when, missing, row["error"])
+        table.add_row(*(escape(str(cell)) if cell is not None else "" for cell in cells))
+    Console().print(table)
+
+
+def show(url: str, quarantine_id: int) -> None:
+    """Print one record with its bytes."""
+    row = _run(url, lambda connection: quarantine.shown(connection, quarantine_id))
+    if row is None:
+        raise QuarantineError(f"There is no quarantined record {quarantine_id}.")
+    for name, value in row.items():
+        text = value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
+        Console().print(f"{name}: {escape(text)}", soft_wrap=True)
+
+
+def retry(url: str, quarantine_id: int) -> None:
+    """Apply a record's event from the log."""
+    try:
+        _run(url, lambda connection: quarantine.retry(connection, quarantine_id))
+    except quarantine.NothingToRetry as error:
+        raise QuarantineError(str(error)) from error
+    except asyncpg.PostgresError as error:
+        raise QuarantineError(f"It still cannot be applied: {error}.") from error
+    Console().print(f"Record {quarantine_id} is applied.")
+
+
+def drop(url: str, quarantine_id: int) -> None:
+    """Forget a record."""
+    if not _run(url, lambda connection: quarantine.drop(connection, quarantine_id)):
+        raise QuarantineError(f"There is no quarantined record {quarantine_id}.")
+    Console().print(f"Record {quarantine_id} is dropped; its user's statistics stay incomplete until a rebuild.")
+
+
+def _run(url: str, work: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
+    try:
+        return asyncio.run(_on_a_projector_session(url, work))
+    except UNREACHABLE as error:
+        raise QuarantineError(f"The database does not answer: {error}.") from error
+
+
+async def _on_a_projector_session(url: str, work: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
+    connection = await connect(url, Role.PROJECTOR)
+    try:
+        generation = await live_generation(connection)
+    finally:
+        await connection.close()
+    path = f"{schema_name(generation)}, public"
+    connection = await connect(url, Role.PROJECTOR, {**SESSION, "search_path": path})
+    try:
+        for statement in CREATE:
+            await connection.execute(statement)
+        return await work(connection)
+    finally:
+        await connection.close()

@@ -1,0 +1,117 @@
+"""Records that could not be applied: kept with their bytes, error and place, until an operator decides."""
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from projector.batch import COLUMNS, Poison
+from projector.projections import STATEMENTS
+from shared.read_models import PROJECTED_CHANNEL
+from shared.runtime.database import Connection, Record
+from shared.runtime.metrics import QUARANTINED
+
+logger = logging.getLogger(__name__)
+
+PUT_ASIDE: Final = """
+INSERT INTO quarantine (generation, partition, position, user_id, kafka_offset, record, error, applied)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+"""
+MARK: Final = "INSERT INTO incomplete_users (user_id) VALUES ($1) ON CONFLICT DO NOTHING"
+LIST: Final = """
+SELECT quarantine_id, generation, partition, position, user_id, kafka_offset, error, applied, quarantined_at
+FROM quarantine ORDER BY quarantine_id
+"""
+SHOW: Final = "SELECT * FROM quarantine WHERE quarantine_id = $1"
+DROP: Final = "DELETE FROM quarantine WHERE quarantine_id = $1"
+LOCK_PROGRESS: Final = "SELECT position FROM progress WHERE generation = $1 AND partition = $2 FOR UPDATE"
+
+LEAVE_LEVELS: Final = """
+INSERT INTO moves (old_achievements, old_points)
+SELECT total_achievements, total_points FROM user_totals WHERE user_id = $1
+"""
+ROWS_OF_USER: Final = ("user_awards", "user_streaks", "user_totals", "users")
+EVENTS_OF_USER: Final = f"""
+INSERT INTO batch SELECT {COLUMNS} FROM events
+WHERE user_id = $1 AND position <= $2 AND position NOT IN (
+    SELECT position FROM quarantine
+    WHERE generation = $3 AND NOT applied AND position IS NOT NULL AND quarantine_id <> $4)
+"""  # noqa: S608 - put together from constants
+EVENT: Final = f"INSERT INTO batch SELECT {COLUMNS} FROM events WHERE position = $1"  # noqa: S608 - the same
+UNMARK: Final = """
+DELETE FROM incomplete_users WHERE user_id = $1 AND NOT EXISTS (
+    SELECT FROM quarantine WHERE generation = $2 AND user_id = $1 AND NOT applied)
+"""
+
+
+class NothingToRetry(Exception):
+    """The record has no place in the log, or is not there; the message is one sentence."""
+
+
+async def put_aside(
+    connection: Connection, generation: int, poison: Poison, error: Exception, *, applied: bool
+) -> None:
+    """Keep a record, in the caller's transaction. `applied` tells that the log had the event, so nothing is missing."""
+    what = f"{type(error).__name__}: {error}"
+    logger.error("partition %d, position %s was put aside: %s", poison.partition, poison.position, what)
+    await connection.execute(
+        PUT_ASIDE,
+        generation,
+        poison.partition,
+        poison.position,
+        poison.user_id,
+        poison.kafka_offset,
+        poison.record,
+        what,
+        applied,
+    )
+    if not applied and poison.user_id is not None:
+        await connection.execute(MARK, poison.user_id)
+    QUARANTINED.inc()
+
+
+async def listed(connection: Connection) -> Sequence[Record]:
+    """Return all records that were put aside, without their bytes."""
+    return await connection.fetch(LIST)
+
+
+async def shown(connection: Connection, quarantine_id: int) -> Record | None:
+    """Return one record with its bytes."""
+    return await connection.fetchrow(SHOW, quarantine_id)
+
+
+async def drop(connection: Connection, quarantine_id: int) -> bool:
+    """Forget a record; return whether there was one. Its user stays marked: something is missing all the same."""
+    return await connection.execute(DROP, quarantine_id) == "DELETE 1"
+
+
+async def retry(connection: Connection, quarantine_id: int) -> None:
+    """Apply a record's event from the log, in one transaction, on a session like a projector's own.
+
+    A user's rows are folded anew from the user's events, since later ones may have been applied meanwhile. Raises
+    NothingToRetry, or the database's error if the event still cannot be applied; then nothing has changed.
+    """
+    async with connection.transaction():
+        row = await shown(connection, quarantine_id)
+        if row is None:
+            raise NothingToRetry(f"There is no quarantined record {quarantine_id}.")
+        if not row["applied"]:
+            await _apply(connection, row)
+        await connection.execute(DROP, quarantine_id)
+        if row["user_id"] is not None:
+            await connection.execute(UNMARK, row["user_id"], row["generation"])
+        await connection.execute(f"NOTIFY {PROJECTED_CHANNEL}")
+
+
+async def _apply(connection: Connection, row: Record) -> None:
+    if row["position"] is None:
+        raise NothingToRetry("The record says no position in the log, so nothing can be applied; drop it.")
+    projected = await connection.fetchval(LOCK_PROGRESS, row["generation"], row["partition"])
+    if row["user_id"] is None:
+        await connection.execute(EVENT, row["position"])
+    else:
+        await connection.execute(LEAVE_LEVELS, row["user_id"])
+        for table in ROWS_OF_USER:
+            await connection.execute(f"DELETE FROM {table} WHERE user_id = $1", row["user_id"])  # noqa: S608 - our own names
+        await connection.execute(EVENTS_OF_USER, row["user_id"], projected, row["generation"], row["quarantine_id"])
+    for statement in STATEMENTS:
+        await connection.execute(statement)
