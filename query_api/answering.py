@@ -1,6 +1,6 @@
 """What every read does: wait for a position if asked, read, and say up to where the answer is complete."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from query_api.paging import integer
 from query_api.reading import Reader, Reading
 from shared.freshness import Freshness
 from shared.representations import to_json
+from shared.runtime.database import Record
 from shared.runtime.http import json_response, query_parameters
 from shared.runtime.prefer import preferences
 from shared.runtime.problems import unavailable
@@ -41,6 +42,12 @@ async def parameters(request: Request, *known: str) -> dict[str, str]:
         if not await service(request).freshness.reached(wanted, DEFAULT_WAIT if wait is None else wait):
             raise unavailable("The read models have not reached min_position.", code="behind")
     return found
+
+
+def shown(row: Record, fields: Iterable[str]) -> dict[str, Any]:
+    """Return these columns of a row; an answer about a user of whom events are in quarantine says so."""
+    body = {name: row[name] for name in fields}
+    return {**body, "incomplete": True} if row["incomplete"] else body
 
 
 def answer(reading: Reading, body: Any, headers: Mapping[str, str] | None = None) -> Response:  # noqa: ANN401 - any JSON

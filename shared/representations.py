@@ -58,6 +58,11 @@ class TranslatedAchievement(Achievement):
     translations: list[Translation]
 
 
+Incomplete = Annotated[
+    bool, Field(default=False, description="Present, and true, while events of the user are in quarantine.")
+]
+
+
 class Award(Representation):
     """An award that stands, with texts in the user's language where there are any."""
 
@@ -81,6 +86,7 @@ class MaxCount(Representation):
     username: str
     total_achievements: int
     tied_users: int
+    incomplete: Incomplete
 
 
 class UserPoints(Representation):
@@ -89,6 +95,7 @@ class UserPoints(Representation):
     user_id: Id
     username: str
     total_points: int
+    incomplete: Incomplete
 
 
 class MaxPoints(UserPoints):
@@ -129,3 +136,4 @@ class Streak(Representation):
     streak_started_on: date
     streak_ended_on: date
     current_streak_days: int
+    incomplete: Incomplete

@@ -5,7 +5,8 @@ from typing import Final
 # The user comes with no award at all where there is none. An award whose achievement has not arrived is not shown.
 USER_AWARDS: Final = """
 SELECT w.award_id, u.user_id, u.username, u.user_language, w.achievement_id, w.achievement_name,
-       w.achievement_description, w.achievement_language, w.achievement_point, w.awarded_at, w.recorded_at
+       w.achievement_description, w.achievement_language, w.achievement_point, w.awarded_at, w.recorded_at,
+       EXISTS (SELECT FROM {g}.incomplete_users i WHERE i.user_id = u.user_id) AS incomplete
 FROM (SELECT * FROM {g}.users WHERE username_key = $1 ORDER BY updated_position DESC LIMIT 1) u
 LEFT JOIN LATERAL (
     SELECT a.award_id, a.achievement_id, coalesce(translated.name, own.name) AS achievement_name,

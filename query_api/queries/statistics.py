@@ -7,7 +7,8 @@ from typing import Final
 
 # The levels say which value is the greatest and how many stand there, the ranking who reached it first.
 MAX_COUNT: Final = """
-SELECT u.user_id, u.username, top.total_achievements, top.users AS tied_users
+SELECT u.user_id, u.username, top.total_achievements, top.users AS tied_users,
+       EXISTS (SELECT FROM {g}.incomplete_users i WHERE i.user_id = u.user_id) AS incomplete
 FROM (
     SELECT total_achievements, users FROM {g}.count_levels
     WHERE total_achievements > 0 OR $1::boolean
@@ -57,7 +58,8 @@ MAX_POINTS: Final = f"""
 WITH {LEVELS}
 SELECT u.user_id, u.username, leader.total_points,
        coalesce((SELECT users FROM {{g}}.points_levels l WHERE l.total_points = ends.highest), 0)
-           + CASE WHEN ends.highest = 0 THEN ends.unawarded ELSE 0 END AS tied_users
+           + CASE WHEN ends.highest = 0 THEN ends.unawarded ELSE 0 END AS tied_users,
+       EXISTS (SELECT FROM {{g}}.incomplete_users i WHERE i.user_id = u.user_id) AS incomplete
 FROM ends
 CROSS JOIN LATERAL {_first_at("ends.highest")} leader
 JOIN {{g}}.users u ON u.user_id = leader.user_id
@@ -93,7 +95,9 @@ SELECT ends.highest - ends.lowest AS max_difference,
        closest.difference AS min_difference,
        higher.user_id AS higher_id, higher_user.username AS higher_name, closest.higher AS higher_points,
        lower.user_id AS lower_id, lower_user.username AS lower_name,
-       closest.higher - closest.difference AS lower_points
+       closest.higher - closest.difference AS lower_points,
+       ARRAY(SELECT user_id FROM {{g}}.incomplete_users i
+             WHERE i.user_id IN (top.user_id, bottom.user_id, higher.user_id, lower.user_id)) AS incomplete
 FROM ends
 CROSS JOIN LATERAL {_first_at("ends.highest")} top
 JOIN {{g}}.users top_user ON top_user.user_id = top.user_id

@@ -14,7 +14,8 @@ LEFT JOIN LATERAL (
 LONGEST: Final = f"""
 SELECT s.user_id, u.username, s.streak_days, s.streak_started_on,
        s.streak_started_on + s.streak_days - 1 AS streak_ended_on,
-       coalesce(upper(current.run) - lower(current.run), 0) AS current_streak_days
+       coalesce(upper(current.run) - lower(current.run), 0) AS current_streak_days,
+       EXISTS (SELECT FROM {{g}}.incomplete_users i WHERE i.user_id = s.user_id) AS incomplete
 FROM (
     SELECT * FROM {{g}}.user_streaks
     WHERE streak_days >= $3::int
@@ -32,7 +33,8 @@ ORDER BY s.streak_days DESC, s.user_id
 CURRENT: Final = f"""
 SELECT s.user_id, u.username, upper(current.run) - lower(current.run) AS streak_days,
        lower(current.run) AS streak_started_on, upper(current.run) - 1 AS streak_ended_on,
-       upper(current.run) - lower(current.run) AS current_streak_days
+       upper(current.run) - lower(current.run) AS current_streak_days,
+       EXISTS (SELECT FROM {{g}}.incomplete_users i WHERE i.user_id = s.user_id) AS incomplete
 FROM {{g}}.user_streaks s
 JOIN {{g}}.users u ON u.user_id = s.user_id
 JOIN unnest($1::text[], $2::date[]) AS today (zone, day) ON today.zone = u.user_timezone

@@ -43,7 +43,8 @@ async def list_awards(request: Request, username: str) -> Response:
         raise UnknownUser("No user has this name.")
     rows = [row for row in reading.rows if row["award_id"] is not None]
     shown = [{name: row[name] for name in FIELDS} for row in rows[: wanted.limit]]
-    headers = {}
+    # The list is bare, so that it is incomplete is said beside it.
+    headers = {"Incomplete": "true"} if reading.rows[0]["incomplete"] else {}
     if len(rows) > wanted.limit:
         last = shown[-1]
         headers["Link"] = next_link(request, given, "awards", [last["awarded_at"].isoformat(), last["award_id"]])

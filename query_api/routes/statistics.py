@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from query_api.answering import answer, parameters, service
+from query_api.answering import answer, parameters, service, shown
 from query_api.queries.statistics import DIFFERENCE, MAX_COUNT, MAX_POINTS
 from query_api.reading import Reading
 from query_api.routes.documentation import read_route
@@ -14,6 +14,8 @@ from shared.runtime.database import Record
 
 router = APIRouter(prefix="/users/achievements-stats", tags=["statistics"])
 
+MAX_COUNT_FIELDS = ("user_id", "username", "total_achievements", "tied_users")
+MAX_POINTS_FIELDS = ("user_id", "username", "total_points", "tied_users")
 BOOLEANS = {"true": True, "false": False}
 
 
@@ -22,7 +24,7 @@ async def max_count(request: Request) -> Response:
     """Tell who holds most achievements."""
     reading = await _read(request, MAX_COUNT)
     row = reading.rows[0]
-    return answer(reading, {name: row[name] for name in representations.MaxCount.model_fields})
+    return answer(reading, shown(row, MAX_COUNT_FIELDS))
 
 
 @router.get("/max-points", **read_route(representations.MaxPoints, "include_unawarded", problems=(404,)))
@@ -30,7 +32,7 @@ async def max_points(request: Request) -> Response:
     """Tell who has most points."""
     reading = await _read(request, MAX_POINTS)
     row = reading.rows[0]
-    return answer(reading, {name: row[name] for name in representations.MaxPoints.model_fields})
+    return answer(reading, shown(row, MAX_POINTS_FIELDS))
 
 
 @router.get("/max-min-difference", **read_route(representations.Difference, "include_unawarded", problems=(404,)))
@@ -63,4 +65,6 @@ async def _read(request: Request, query: str) -> Reading:
 
 
 def _user(row: Record, who: str) -> dict[str, Any]:
-    return {"user_id": row[f"{who}_id"], "username": row[f"{who}_name"], "total_points": row[f"{who}_points"]}
+    user_id = row[f"{who}_id"]
+    body = {"user_id": user_id, "username": row[f"{who}_name"], "total_points": row[f"{who}_points"]}
+    return {**body, "incomplete": True} if user_id in row["incomplete"] else body

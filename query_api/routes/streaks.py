@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from fastapi import APIRouter, Request, Response
 
-from query_api.answering import answer, parameters, service
+from query_api.answering import answer, parameters, service, shown
 from query_api.paging import integer, next_link, page
 from query_api.queries.streaks import CURRENT, LONGEST
 from query_api.routes.documentation import read_route
@@ -17,7 +17,7 @@ from shared.domain.errors import InvalidInput
 router = APIRouter(prefix="/users/achievements-stats", tags=["statistics"])
 
 QUERIES = {"longest": LONGEST, "current": CURRENT}
-FIELDS = tuple(representations.Streak.model_fields)
+FIELDS = ("user_id", "username", "streak_days", "streak_started_on", "streak_ended_on", "current_streak_days")
 LONGER_THAN_ANY = 2**31 - 1
 QUARTER = 15 * 60
 
@@ -36,12 +36,12 @@ async def streaks(request: Request) -> Response:
     reading = await service(request).reader.read(
         QUERIES[mode], zones, today, days, min(last_days, LONGER_THAN_ANY), last_id, wanted.limit + 1
     )
-    shown = [{name: row[name] for name in FIELDS} for row in reading.rows[: wanted.limit]]
+    listed = [shown(row, FIELDS) for row in reading.rows[: wanted.limit]]
     headers = {}
     if len(reading.rows) > wanted.limit:
-        after = [shown[-1]["streak_days"], shown[-1]["user_id"]]
+        after = [listed[-1]["streak_days"], listed[-1]["user_id"]]
         headers["Link"] = next_link(request, given, f"streak {mode}", after)
-    return answer(reading, shown, headers)
+    return answer(reading, listed, headers)
 
 
 def days_of_the_world(now: datetime) -> tuple[Sequence[str], Sequence[date]]:
