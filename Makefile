@@ -33,6 +33,14 @@ check: $(VENV)/.test ## Lint, types and import contracts
 test: check ## Run everything that checks this project
 	$(BIN)/python -m pytest
 
+faults: $(VENV)/.test ## Kill, pause and cut everything under load, then draw up the account; SEED=…, KILLS=…, EVENTS=…
+	$(BIN)/python -m tests.faults.run --deployment embedded $(FAULTS)
+	$(BIN)/python -m tests.faults.run --deployment kafka $(FAULTS)
+FAULTS := $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS)) $(if $(EVENTS),--events $(EVENTS))
+
+faults-twins: $(VENV)/.test ## Run the same against deliberately broken twins, and see each one caught
+	$(BIN)/python -m tests.faults.twins
+
 openapi: $(VENV)/.run ## Write the OpenAPI document from the routes
 	$(BIN)/laurels openapi > shared/runtime/openapi.json
 
@@ -41,4 +49,4 @@ lock: ## Compile the locks anew; needs uv
 	uv pip compile --quiet --upgrade $(LOCK_OPTIONS) pyproject.toml --group dev -o requirements-dev.lock
 LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
-.PHONY: help run demo check test openapi lock
+.PHONY: help run demo check test faults faults-twins openapi lock

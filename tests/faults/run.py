@@ -1,0 +1,258 @@
+"""`python -m tests.faults.run` does a seeded run and prints one line; it exits with 1 unless everything is in order."""
+
+import argparse
+import asyncio
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from all_in_one.embedded_postgres import EmbeddedPostgres
+from command_api.republishing import republish
+from tests.faults import cluster as deployments
+from tests.faults.account import Account, drawn_up
+from tests.faults.cluster import SESSION_TIMEOUT_MS, TOPIC, Cluster
+from tests.faults.load import Load
+
+RECOVERY_SECONDS = 60.0
+
+Fault = Callable[[], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Faults:
+    """Does one fault after another, and waits after each until a command is acknowledged again."""
+
+    cluster: Cluster
+    load: Load
+    random: random.Random
+    counts: Counter[str] = field(default_factory=Counter)
+    recoveries: list[float] = field(default_factory=list)
+
+    @property
+    def kills(self) -> int:
+        """How many processes were killed or paused."""
+        return sum(count for name, count in self.counts.items() if name.startswith(("kill", "pause")))
+
+    async def run(self, kills: int, only: Collection[str]) -> None:
+        """Go on until so many processes were killed or paused; `only` names the faults, all if it is empty."""
+        known = [(name, fault) for name, fault in self._known() if not only or name in only]
+        while self.kills < kills:
+            await asyncio.sleep(self.random.uniform(0.1, 0.8))
+            name, fault = self.random.choice(known)
+            await fault()
+            self.counts[name] += 1
+            await self._recover(name)
+
+    def _known(self) -> list[tuple[str, Fault]]:
+        everywhere: list[tuple[str, Fault]] = [
+            ("kill postmaster", self._kill_postmaster),
+            ("kill backend", self._kill_backend),
+            ("cut clients", self._cut_clients),
+            ("cut before the answer", self._swallow_answer),
+        ]
+        if self.cluster.transport == "postgres":
+            return [*everywhere, ("kill up", lambda: self._kill("up")), ("pause up", lambda: self._pause("up", 1.0))]
+        longer = SESSION_TIMEOUT_MS / 1000 + 1.5
+        return [
+            *everywhere,
+            ("kill command_api", lambda: self._kill("command_api")),
+            ("kill relay", lambda: self._kill("relay")),
+            ("kill projector", lambda: self._kill("projector")),
+            ("kill broker", self._kill_broker),
+            ("pause projector", lambda: self._pause("projector", longer)),
+            ("pause relay", lambda: self._pause("relay", longer)),
+            ("projector leaves", self._leave),
+            ("cut database", self._cut_database),
+            ("cut after commit", self._cut_after_commit),
+            ("records again", self._records_again),
+            ("poison", self._poison),
+        ]
+
+    async def _recover(self, name: str) -> None:
+        started = time.monotonic()
+        while self.load.last_at < started:
+            if time.monotonic() - started > RECOVERY_SECONDS:
+                raise AssertionError(f"nothing is acknowledged {RECOVERY_SECONDS} s after: {name}")
+            await asyncio.sleep(0.005)
+        self.recoveries.append(self.load.last_at - started)
+
+    async def _kill(self, prefix: str) -> None:
+        part = self.random.choice(self.cluster.named(prefix))
+        part.send(signal.SIGKILL)
+        await part.ended()
+
+    async def _pause(self, prefix: str, seconds: float) -> None:
+        part = self.random.choice(self.cluster.named(prefix))
+        part.send(signal.SIGSTOP)
+        await asyncio.sleep(seconds)
+        part.send(signal.SIGCONT)
+
+    async def _leave(self) -> None:
+        part = self.random.choice(self.cluster.named("projector"))
+        part.send(signal.SIGTERM)
+        await part.ended()
+
+    async def _kill_postmaster(self) -> None:
+        if self.cluster.postgres is None:
+            connection = await self._database()
+            pid = await connection.fetchval("SELECT (regexp_match(pg_read_file('postmaster.pid'), '^\\d+'))[1]::int")
+            connection.terminate()
+            _kill_process(pid)
+            await self.cluster.parts["up"].ended()
+            return
+        assert self.cluster.postgres.pid is not None
+        _kill_process(self.cluster.postgres.pid)
+        await self.cluster.postgres.wait_for_death()
+        await self.cluster.postgres.stop()
+        self.cluster.postgres = EmbeddedPostgres(self.cluster.folder / "postgres")
+        await self.cluster.postgres.start()
+
+    async def _kill_backend(self) -> None:
+        connection = await self._database()
+        pids = await connection.fetch("SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'laurels_%'")
+        connection.terminate()
+        if pids:
+            _kill_process(self.random.choice(pids)["pid"])
+
+    async def _kill_broker(self) -> None:
+        assert self.cluster.broker is not None
+        await asyncio.to_thread(self.cluster.broker.kill)
+        await asyncio.to_thread(self.cluster.broker.start)
+
+    async def _cut_clients(self) -> None:
+        for proxy in self.cluster.commands:
+            proxy.cut()
+
+    async def _swallow_answer(self) -> None:
+        self.random.choice(self.cluster.commands).swallow_answer_to(b"POST")
+
+    async def _cut_database(self) -> None:
+        assert self.cluster.database is not None
+        self.cluster.database.cut()
+
+    async def _cut_after_commit(self) -> None:
+        assert self.cluster.database is not None
+        self.cluster.database.swallow_answer_to(b"COMMIT")
+
+    async def _records_again(self) -> None:
+        connection = await self._database()
+        head = await connection.fetchval("SELECT position FROM write_model.relay_lease")
+        await republish(connection, max(1, head - self.random.randrange(500)))
+        await connection.close()
+
+    async def _poison(self) -> None:
+        assert self.cluster.broker is not None
+        producer = AIOKafkaProducer(bootstrap_servers=self.cluster.broker.bootstrap_servers)
+        try:
+            await producer.start()
+            headers: list[Any] = [("ce_position", b"not a number"), ("ce_type", b"achievement-awarded")]
+            await producer.send_and_wait(TOPIC, b"\xff\xfe poison", partition=self.random.randrange(8), headers=headers)
+        except KafkaError:
+            self.counts["poison not sent"] += 1
+        finally:
+            await producer.stop()
+
+    async def _database(self) -> Any:
+        return await asyncpg.connect(await self.cluster.url())
+
+
+def _kill_process(pid: int) -> None:
+    subprocess.run(["kill", "-9", str(pid)], check=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run found; `line` is what it prints."""
+
+    account: Account
+    line: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run is to do. `faults` names those to do, all if empty; `twin` breaks the system on purpose."""
+
+    deployment: str
+    seed: int
+    kills: int = 25
+    events: int = 0
+    faults: Collection[str] = ()
+    twin: str | None = None
+
+
+async def run(plan: Plan, folder: Path) -> Result:
+    """Do one run. Raises AssertionError when the system does not recover."""
+    start = deployments.embedded if plan.deployment == "embedded" else deployments.scaled_out
+    async with start(folder, plan.twin) as cluster:
+        load = Load([proxy.port for proxy in cluster.commands], plan.seed)
+        faults = Faults(cluster, load, random.Random(f"{plan.seed} faults"))
+        loading = asyncio.create_task(load.run(plan.events))
+        try:
+            await faults.run(plan.kills, plan.faults)
+            load.stopping = True
+            await loading
+        finally:
+            loading.cancel()
+        account = await drawn_up(cluster, load, faults.counts)
+    return Result(account, _line(plan, faults, load, account))
+
+
+def _line(plan: Plan, faults: Faults, load: Load, account: Account) -> str:
+    times = sorted(faults.recoveries)
+    quantiles = [f"{times[min(len(times) - 1, int(len(times) * q))]:.2f}" for q in (0.5, 0.99, 1.0)]
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+    return (
+        f"{plan.deployment} seed={plan.seed} commit={commit or 'unknown'} kills={faults.kills} "
+        f"faults={dict(sorted(faults.counts.items()))} acknowledged={len(load.acknowledged)} "
+        f"repeated={load.repeated} events={account.events} lost={account.lost} "
+        f"counted_twice={account.counted_twice} gaps={account.gaps} out_of_order={account.out_of_order} "
+        f"unequal_answers={account.unequal_answers} errors={load.errors} republished={account.republished} "
+        f"unequal_rows={account.unequal_rows} lag={account.lag} "
+        f"recovery_p50_p99_max={'/'.join(quantiles)}s"
+    )
+
+
+def main() -> None:
+    """Run as the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--deployment", choices=["embedded", "kafka"], default="embedded")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**31))
+    parser.add_argument("--kills", type=int, default=25)
+    parser.add_argument("--events", type=int, default=0, help="go on until so many are acknowledged")
+    parser.add_argument("--twin", default=None, help="break the system on purpose; see twins.py")
+    parser.add_argument("--faults", default="", help="names of faults, comma-separated; all by default")
+    given = parser.parse_args()
+    plan = Plan(
+        deployment=given.deployment,
+        seed=given.seed,
+        kills=given.kills,
+        events=given.events,
+        faults=[name for name in given.faults.split(",") if name],
+        twin=given.twin,
+    )
+    with tempfile.TemporaryDirectory(prefix="laurels-faults-", ignore_cleanup_errors=True) as folder:
+        result = asyncio.run(run(plan, Path(folder)))
+    print(result.line, flush=True)
+    print("\n".join(result.account.wrong[:20]))
+    sys.exit(0 if result.account.clean else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""Broken twins: the system with one promise broken on purpose, to see that the harness notices.
+
+`python -m tests.faults.twins TWIN MODULE …` starts a service so. `python -m tests.faults.twins` alone runs the harness
+against every twin and prints the table of what caught it. A pause where the breakage lies makes a run short; it adds no
+fault of its own.
+"""
+
+import asyncio
+import importlib
+import itertools
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from command_api import appender, idempotency, relay, write_model
+from projector import runner
+from projector.batch import Batch
+from projector.projections import STATEMENTS, difference
+from shared.read_models import PROJECTED_CHANNEL
+from shared.runtime.database import Connection, OwnConnection, Role, connect
+from shared.runtime.process import run as run_process
+from shared.runtime.server import serve
+
+PAUSE = 0.05
+ATTEMPTS = 3
+
+
+def no_lock_on_the_head() -> None:
+    """Take the head of the log without a lock."""
+    write_model.LOCK_HEAD = write_model.LOCK_HEAD.replace("FOR UPDATE", "")
+
+
+def acknowledged_before_durable() -> None:
+    """Let commits return before they are on disk."""
+
+    async def relaxed(url: str, role: Role, settings: dict[str, str]) -> OwnConnection:
+        return await connect(url, role, {**settings, "synchronous_commit": "off"})
+
+    appender.connect = relaxed  # type: ignore[assignment,attr-defined]
+
+
+def key_outside_the_transaction() -> None:
+    """Remember the answer after the commit, and give events ids of their own."""
+    inside = idempotency.remember
+    commit = appender.Appender._commit
+    waiting: list[Any] = []
+
+    async def later(_connection: Connection, answers: Any, now: object) -> None:
+        waiting.append((list(answers), now))
+
+    async def commit_then_remember(self: Any, submissions: Any) -> Any:
+        given = await commit(self, submissions)
+        await asyncio.sleep(PAUSE)
+        while waiting:
+            await inside(await self._connected(), *waiting.pop())
+        return given
+
+    idempotency.remember = later  # type: ignore[assignment]
+    idempotency.appended = nothing_appended  # type: ignore[assignment]
+    idempotency._digest = lambda _key, _fingerprint: uuid.uuid4().bytes  # type: ignore[assignment]
+    appender.Appender._commit = commit_then_remember  # type: ignore[method-assign]
+
+
+async def nothing_appended(_connection: Connection, _ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Any]:
+    """Find no event by its id."""
+    return {}
+
+
+def checkpoint_outside_the_transaction() -> None:
+    """Move the checkpoint first, and write the rows in a transaction of their own."""
+
+    async def apply(self: Any, events: Batch) -> int:
+        async with self._connection.transaction():
+            await self._advance(events)
+        await asyncio.sleep(PAUSE)
+        return await _write_rows(self, events)
+
+    runner.Runner._apply = apply  # type: ignore[method-assign]
+
+
+def rows_before_the_checkpoint() -> None:
+    """Write the rows first, and move the checkpoint in a transaction of its own."""
+
+    async def apply(self: Any, events: Batch) -> int:
+        filled = await _write_rows(self, events)
+        await asyncio.sleep(PAUSE)
+        async with self._connection.transaction():
+            await self._advance(events)
+        return filled
+
+    runner.Runner._apply = apply  # type: ignore[method-assign]
+
+
+async def _write_rows(self: Any, events: Batch) -> int:
+    async with self._connection.transaction():
+        filled = await events.fill(self._connection)
+        for statement in STATEMENTS:
+            await self._connection.execute(statement)
+        await self._connection.execute(f"NOTIFY {PROJECTED_CHANNEL}")
+    return filled
+
+
+def no_fencing() -> None:
+    """Move the checkpoint whoever holds the partition, and from wherever it is."""
+    runner.ADVANCE = runner.ADVANCE.replace("AND p.position = a.old AND p.epoch = a.epoch", "")  # type: ignore[misc]
+    project = runner.Runner.project
+
+    async def slowly(self: Any, events: Batch) -> None:
+        await asyncio.sleep(PAUSE)
+        await project(self, events)
+
+    runner.Runner.project = slowly  # type: ignore[method-assign]
+
+
+def relay_without_its_epoch() -> None:
+    """Publish beside another relay, and move the checkpoint whoever has the lease."""
+    relay.MOVE = relay.MOVE.replace("WHERE epoch = $1", "WHERE $1::bigint IS NOT NULL")  # type: ignore[misc]
+    relay.STAND_BY = "SELECT 1"  # type: ignore[misc]
+
+
+def levels_without_turns() -> None:
+    """Let two projectors change the levels at the same time."""
+    position = STATEMENTS.index(difference.TAKE_TURNS)
+    runner.STATEMENTS = (*STATEMENTS[:position], "SELECT pg_sleep(0.01)", *STATEMENTS[position + 1 :])  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A breakage, and where the harness runs against it."""
+
+    breakage: Callable[[], None]
+    deployment: str = "kafka"
+    faults: str = ""
+
+
+TWINS = {
+    twin.breakage.__name__.replace("_", "-"): twin
+    for twin in (
+        Twin(no_lock_on_the_head, faults="kill command_api"),
+        Twin(acknowledged_before_durable, "embedded", "kill postmaster"),
+        Twin(key_outside_the_transaction, faults="kill command_api"),
+        Twin(checkpoint_outside_the_transaction, faults="kill projector"),
+        Twin(rows_before_the_checkpoint, faults="kill projector"),
+        Twin(no_fencing, faults="pause projector"),
+        Twin(relay_without_its_epoch, faults="pause relay,kill relay"),
+        Twin(levels_without_turns, faults="kill projector"),
+    )
+}
+
+
+def main() -> None:
+    """Start a broken service, or try all twins."""
+    if len(sys.argv) > 1:
+        _start(sys.argv[1], sys.argv[2], sys.argv[3:])
+        return
+    print("| twin | caught by |\n| --- | --- |")
+    uncaught = [name for name, twin in TWINS.items() if not _caught(name, twin)]
+    sys.exit(f"not caught: {', '.join(uncaught)}" if uncaught else 0)
+
+
+def _start(twin: str, module: str, arguments: list[str]) -> None:
+    TWINS[twin].breakage()
+    sys.argv = [module, *arguments]
+    if module == "cli.main":
+        importlib.import_module(module).main()
+        return
+    name = "command_api.relay" if module.endswith("relay") else f"{module}.main"
+    app = importlib.import_module(name).app
+    run_process(lambda settings: serve(app(settings), settings))
+
+
+def _caught(name: str, twin: Twin) -> bool:
+    for seed in itertools.islice(itertools.count(1), ATTEMPTS):
+        command = ["--deployment", twin.deployment, "--twin", name, "--kills", "8", "--seed", str(seed)]
+        if twin.faults:
+            command += ["--faults", twin.faults]
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.faults.run", *command], capture_output=True, text=True, check=False
+        )
+        lines = done.stdout.strip().splitlines() or done.stderr.strip().splitlines()[-1:]
+        if done.returncode:
+            print(f"| {name} | {(lines[1] if len(lines) > 1 else lines[0])[:120]} |", flush=True)
+            return True
+    print(f"| {name} | **nothing** |", flush=True)
+    return False
+
+
+if __name__ == "__main__":
+    main()
