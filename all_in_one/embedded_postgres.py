@@ -37,7 +37,7 @@ import asyncpg
 
 __all__ = ["Connection", "EmbeddedPostgres", "EmbeddedPostgresError", "find_binaries", "find_running"]
 
-OLDEST_MAJOR = 14
+OLDEST_MAJOR = 15
 FIRST_MAJOR_WITH_BUILTIN_LOCALE = 17
 NAME = "laurels"
 PORT = 5432

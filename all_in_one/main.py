@@ -15,6 +15,7 @@ import projector.main
 import query_api.main
 from all_in_one.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
 from all_in_one.migrations import migrate
+from shared.gauges import refresh_positions
 from shared.runtime import checks
 from shared.runtime.background import background
 from shared.runtime.http import create_app
@@ -39,8 +40,8 @@ def app(settings: Settings) -> FastAPI:
         async with contextlib.AsyncExitStack() as stack:
             commands, found = await stack.enter_async_context(command_api.main.commands(settings))
             queries, _ = await stack.enter_async_context(query_api.main.queries(settings))
-            feed = await stack.enter_async_context(projector.main.projecting(settings))
-            ready.update(found, projector=checks.running(feed))
+            projecting = await stack.enter_async_context(projector.main.projecting(settings))
+            ready.update(found, projector=projecting)
             if settings.transport is Transport.KAFKA:
                 relay = command_api.relay.Relay(settings)
                 task = await stack.enter_async_context(background(relay.run()))
@@ -49,11 +50,15 @@ def app(settings: Settings) -> FastAPI:
             app.state.languages = settings.language_set
             yield
 
-    return create_app(
-        [query_api.main.router(), command_api.main.router(), operations(ready)],
+    async def refresh() -> None:
+        await refresh_positions(service.state.queries.reader.pool)
+
+    service = create_app(
+        [query_api.main.router(), command_api.main.router(), operations(ready, refresh)],
         lifespan=lifespan,
         protection=Protection(settings),
     )
+    return service
 
 
 async def up(settings: Settings, announce: Callable[[str], None]) -> None:

@@ -3,14 +3,26 @@
 from pathlib import Path
 
 from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from alembic import command
+from shared.runtime.database import FAILURES
 
 ROOT = Path(__file__).parent.parent
 
 
+class MigrationError(Exception):
+    """The database could not be migrated; the message is one sentence for the operator."""
+
+
 def migrate(url: str) -> None:
-    """Run `alembic upgrade head` on the database. Blocks; raises what alembic or the database raise."""
+    """Run `alembic upgrade head` on the database. Blocks; raises MigrationError."""
     config = Config(ROOT / "alembic.ini")
     config.attributes["url"] = url
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except (SQLAlchemyError, CommandError, ValueError, *FAILURES) as error:
+        cause = error.orig.__cause__ or error.orig if isinstance(error, DBAPIError) and error.orig else error
+        reason = str(cause).strip().partition("\n")[0].rstrip(".")
+        raise MigrationError(f"The database cannot be prepared: {reason or type(cause).__name__}.") from error

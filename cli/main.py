@@ -16,6 +16,7 @@ from rich.table import Table
 
 from all_in_one.embedded_postgres import EmbeddedPostgresError, find_running
 from all_in_one.main import Stopped, running_base_url, up
+from all_in_one.migrations import MigrationError
 from cli import quarantine
 from cli.client import CliError, progress_bars
 from cli.demo import load_demo
@@ -52,7 +53,7 @@ def up_command() -> None:
     configure_logging(settings)
     try:
         uvloop.run(up(settings, lambda text: print(text, flush=True)))  # noqa: T201 - this is what it says to its operator
-    except (PortTaken, EmbeddedPostgresError, Stopped) as error:
+    except (PortTaken, EmbeddedPostgresError, MigrationError, Stopped) as error:
         fail(str(error))
     except UNREACHABLE as error:
         fail(f"The database cannot be used: {error}.")

@@ -39,6 +39,13 @@ GROUP_LIMIT: Final = 1_000
 QUEUE_LIMIT: Final = 20_000
 """Commands that may wait; more are told to come back."""
 
+SESSION: Final = {
+    # Waiting longer for the head of the log means that something is stuck; the producer is told, and comes again.
+    "lock_timeout": "10s",
+    # What is answered is on disk, whatever the server's own setting says.
+    "synchronous_commit": "on",
+}
+
 APPEND = """
 WITH appended AS (
     INSERT INTO events (position, event_id, partition, type, schema_version, user_id, data, recorded_at)
@@ -168,7 +175,7 @@ class Appender:
         if self._connection is None or self._connection.is_closed():
             # What another process or a failed group left of the catalogue is not to be trusted.
             self._catalogue = Catalogue()
-            self._connection = await connect(self._url, Role.COMMAND, {"lock_timeout": "10s"})
+            self._connection = await connect(self._url, Role.COMMAND, SESSION)
         return self._connection
 
     def _disconnect(self) -> None:

@@ -28,7 +28,7 @@ SELECT event_id, position, type, schema_version, user_id, data::text AS data, re
 FROM events WHERE event_id = ANY($1::uuid[])
 """
 
-# A key that outlived its time and is used anew takes the new answer.
+# Two bulk requests may bind the same key at once; the first one keeps it.
 REMEMBER = """
 INSERT INTO write_model.idempotency (key, fingerprint, status, body, position, recorded_at)
 SELECT *, $6::timestamptz FROM unnest($1::text[], $2::bytea[], $3::smallint[], $4::bytea[], $5::bigint[])

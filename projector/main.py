@@ -1,6 +1,5 @@
 """Composition root of the projector."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
@@ -18,11 +17,11 @@ from shared.runtime.settings import Settings, Transport
 
 
 @contextlib.asynccontextmanager
-async def projecting(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
-    """Run the feed that the settings name for as long as the context lasts."""
+async def projecting(settings: Settings) -> AsyncIterator[Check]:
+    """Run the feed that the settings name for as long as the context lasts; yield the check that it goes on."""
     feed = KafkaFeed(settings) if settings.transport is Transport.KAFKA else PostgresFeed(settings.database_url)
     async with background(feed.run()) as task:
-        yield task
+        yield checks.running(task, lambda: feed.trouble)
 
 
 def app(settings: Settings) -> FastAPI:
@@ -31,9 +30,9 @@ def app(settings: Settings) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with open_pool(settings.database_url, Role.PROJECTOR, size=1) as pool, projecting(settings) as task:
+        async with open_pool(settings.database_url, Role.PROJECTOR, size=1) as pool, projecting(settings) as going_on:
             ready["database"] = checks.database(pool)
-            ready["feed"] = checks.running(task)
+            ready["projector"] = going_on
             if settings.transport is Transport.KAFKA:
                 ready["kafka"] = checks.kafka(settings)
             yield

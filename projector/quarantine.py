@@ -12,9 +12,13 @@ from shared.runtime.metrics import QUARANTINED
 
 logger = logging.getLogger(__name__)
 
+# A record that moves no checkpoint is read again after a restart.
 PUT_ASIDE: Final = """
 INSERT INTO quarantine (generation, partition, position, user_id, kafka_offset, record, error, applied)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8
+WHERE NOT EXISTS (
+    SELECT FROM quarantine q
+    WHERE q.generation = $1 AND q.partition = $2 AND q.kafka_offset = $5 AND q.record IS NOT DISTINCT FROM $6)
 """
 MARK: Final = "INSERT INTO incomplete_users (user_id) VALUES ($1) ON CONFLICT DO NOTHING"
 LIST: Final = """

@@ -9,6 +9,7 @@ from query_api import routes
 from query_api.answering import Service
 from query_api.reading import Reader
 from shared.freshness import following
+from shared.gauges import refresh_positions
 from shared.runtime import checks
 from shared.runtime.database import Role, open_pool
 from shared.runtime.http import create_app
@@ -45,4 +46,8 @@ def app(settings: Settings) -> FastAPI:
             ready.update(found)
             yield
 
-    return create_app([router(), operations(ready)], lifespan=lifespan, protection=Protection(settings))
+    async def refresh() -> None:
+        await refresh_positions(service.state.queries.reader.pool)
+
+    service = create_app([router(), operations(ready, refresh)], lifespan=lifespan, protection=Protection(settings))
+    return service

@@ -33,13 +33,13 @@ class Reader:
     """Asks the live generation. Queries name its tables as `{g}.table`."""
 
     def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+        self.pool = pool
         self._generation = 0
         self._texts: dict[str, str] = {}
 
     async def read(self, query: str, *arguments: Any) -> Reading:  # noqa: ANN401 - whatever PostgreSQL takes
         """Return the answer of the generation that is live as it is given. Raises a database error."""
-        async with self._pool.acquire() as connection:
+        async with self.pool.acquire() as connection:
             for _ in range(ATTEMPTS):
                 if not self._generation:
                     self._switch(await live_generation(connection))

@@ -22,15 +22,17 @@ class Freshness:
 
     def __init__(self, url: str, role: Role, pool: Pool) -> None:
         self._url, self._role, self._pool = url, role, pool
-        self._position = 0
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
         self._poke = asyncio.Event()
 
     async def reached(self, position: int, seconds: float) -> bool:
-        """Wait up to so many seconds; return whether every event up to `position` is in the live read models."""
-        if position <= self._position or seconds <= 0:
-            return position <= self._position
+        """Wait up to so many seconds; return whether every event up to `position` is in the live read models.
+
+        The database is asked each time, once for all who wait: after a crash it may be behind what it said before.
+        """
+        if seconds <= 0:
+            return False
         future = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (position, next(self._order), future))
         self._poke.set()
@@ -56,14 +58,13 @@ class Freshness:
                 continue
             try:
                 async with self._pool.acquire() as connection:
-                    self._position = await visible_position(connection)
+                    self._answer(await visible_position(connection))
             except FAILURES as error:
                 logger.debug("the read position is not known: %s", error)
                 await asyncio.sleep(POLL_SECONDS)
-            self._answer()
 
-    def _answer(self) -> None:
-        while self._waiting and self._waiting[0][0] <= self._position:
+    def _answer(self, position: int) -> None:
+        while self._waiting and self._waiting[0][0] <= position:
             _, _, future = heapq.heappop(self._waiting)
             if not future.done():
                 future.set_result(None)

@@ -185,12 +185,20 @@ def _create_roles() -> None:
     # Roles belong to the whole server: another database, perhaps migrated at this moment, may have made them.
     for role in ROLES:
         op.execute(f"""
-            DO $$ BEGIN CREATE ROLE {role} NOLOGIN;
+            DO $$ BEGIN
+                IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN CREATE ROLE {role} NOLOGIN; END IF;
             EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$
+        """)
+        # Whoever is no superuser has to be a member to become the role; where it is one already, this may be refused.
+        op.execute(f"""
+            DO $$ BEGIN
+                IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
+                    EXECUTE 'GRANT {role} TO ' || quote_ident(current_user);
+                END IF;
+            EXCEPTION WHEN insufficient_privilege THEN NULL; END $$
         """)
         op.execute(f"""
             DO $$ BEGIN
-                IF NOT pg_has_role(current_user, '{role}', 'MEMBER') THEN EXECUTE 'GRANT {role} TO ' || quote_ident(current_user); END IF;
                 EXECUTE format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO {role}', current_database());
             END $$
         """)

@@ -33,10 +33,14 @@ LAST_IN_LOG: Final = "SELECT partition_positions FROM log_head"
 
 
 class KafkaFeed:
-    """Follows the topic for the live generation. Run `run()` as a task; it ends when cancelled."""
+    """Follows the topic for the live generation. Run `run()` as a task; it ends when cancelled.
+
+    `trouble` says why it cannot go on, None while it can.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.trouble: str | None = None
 
     async def run(self) -> None:
         """Project for ever, with a new consumer after every failure of Kafka or the database."""
@@ -48,6 +52,7 @@ class KafkaFeed:
                 logger.warning("partitions moved to another projector; joining the group anew")
             except (MissingEvents, UnknownEvents) as error:
                 logger.error("the projection cannot go on: %s", error)  # noqa: TRY400 - an operator's matter, not a bug's
+                self.trouble = str(error)
             except (KafkaError, WrongTopic, *FAILURES) as error:
                 logger.warning("the projector starts anew: %s: %s", type(error).__name__, error)
             await backoff.sleep()
@@ -71,6 +76,7 @@ class KafkaFeed:
             while True:
                 if await consumption.step():
                     backoff.reset()
+                    self.trouble = None
         finally:
             await consumption.stop()
 

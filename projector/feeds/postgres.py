@@ -23,11 +23,15 @@ STAND_BY: Final = "SELECT pg_advisory_lock(hashtext('laurels projector'))"
 
 
 class PostgresFeed:
-    """Follows the log for the live generation. Run `run()` as a task; it ends when cancelled."""
+    """Follows the log for the live generation. Run `run()` as a task; it ends when cancelled.
+
+    `trouble` says why it cannot go on, None while it can.
+    """
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._poke = asyncio.Event()
+        self.trouble: str | None = None
 
     async def run(self) -> None:
         """Project for ever, starting anew after every failure."""
@@ -44,6 +48,7 @@ class PostgresFeed:
                 logger.warning("another projector took over; standing by")
             except (MissingEvents, UnknownEvents) as error:
                 logger.error("the projection cannot go on: %s", error)  # noqa: TRY400 - an operator's matter, not a bug's
+                self.trouble = str(error)
             except FAILURES as error:
                 logger.warning("the projector starts anew: %s: %s", type(error).__name__, error)
             await backoff.sleep()
@@ -72,5 +77,6 @@ class PostgresFeed:
                 await runner.project(events)
                 after, held = events.upto, events.held_afterwards
                 backoff.reset()
+                self.trouble = None
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._poke.wait(), POLL_SECONDS)

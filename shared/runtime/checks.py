@@ -1,6 +1,7 @@
 """The checks behind `/ready`."""
 
 import asyncio
+from collections.abc import Callable
 
 from shared.runtime.database import Pool
 from shared.runtime.kafka import broker_answers
@@ -22,11 +23,11 @@ def database(pool: Pool) -> Check:
     return check
 
 
-def running(task: asyncio.Task[None]) -> Check:
-    """Return a check that a task has not ended."""
+def running(task: asyncio.Task[None], trouble: Callable[[], str | None] = lambda: None) -> Check:
+    """Return a check that a task has not ended, and is not in a trouble that it names."""
 
     async def check() -> str | None:
-        return "has stopped" if task.done() else None
+        return "has stopped" if task.done() else trouble()
 
     return check
 

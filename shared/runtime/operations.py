@@ -1,6 +1,7 @@
 """What every service answers at its root: health, readiness, metrics and documentation."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.resources import files
 
@@ -11,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from shared.representations import to_json
 from shared.runtime.api_map import document
+from shared.runtime.database import FAILURES
 from shared.runtime.http import json_response, problem_response
 from shared.runtime.problems import unavailable
 
@@ -22,8 +24,12 @@ CHECK_SECONDS = 2.0
 DOCS_PARTS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
 
 
-def operations(checks: Mapping[str, Check]) -> APIRouter:
-    """Return the routes at the root; `/ready` asks every check."""
+async def _nothing_to_refresh() -> None:
+    """Leave the gauges as they are."""
+
+
+def operations(checks: Mapping[str, Check], refresh: Callable[[], Awaitable[None]] = _nothing_to_refresh) -> APIRouter:
+    """Return the routes at the root; `/ready` asks every check, `/metrics` brings the gauges up to date before."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/health")
@@ -40,6 +46,8 @@ def operations(checks: Mapping[str, Check]) -> APIRouter:
 
     @router.get("/metrics")
     async def metrics() -> Response:
+        with contextlib.suppress(*FAILURES):
+            await refresh()
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     @router.get("/openapi.json")

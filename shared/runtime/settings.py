@@ -1,11 +1,16 @@
 """Settings, read from the environment (prefix `LAURELS_`) and from a `.env` file."""
 
+import re
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
+import limits
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 
 
 class Transport(StrEnum):
@@ -52,14 +57,25 @@ class Settings(BaseSettings):
         "", description="Requests allowed to one client, such as 100/second or 5000/minute; empty is no limit."
     )
     idempotency_hours: int = Field(48, ge=24, description="Hours for which an Idempotency-Key's answer is kept.")
-    log_level: str = Field("info", description="debug, info, warning or error.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="debug, info, warning or error."
+    )
 
     @field_validator("languages")
     @classmethod
     def _languages_are_named(cls, value: str) -> str:
-        if not all(part.strip().isalpha() for part in value.split(",")):
-            message = "must be language codes separated by commas, such as en,ru"
-            raise ValueError(message)
+        if not all(_LANGUAGE.fullmatch(part.strip()) for part in value.split(",")):
+            raise ValueError("must be language codes separated by commas, such as en,ru")
+        return value
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _rate_limit_is_readable(cls, value: str) -> str:
+        try:
+            if value:
+                limits.parse(value)
+        except ValueError:
+            raise ValueError("must be a number of requests and a time, such as 100/second") from None
         return value
 
     @cached_property
