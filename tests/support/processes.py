@@ -17,6 +17,7 @@ import httpx
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
+RUN_SECONDS = 60.0
 PR_SET_PDEATHSIG = 1
 
 
@@ -66,20 +67,34 @@ class Service:
 
 def start(name: str, command: Sequence[str], *, environment: Mapping[str, str], folder: Path, port: int = 0) -> Service:
     """Start a command of this project from its root; `python` and `laurels` mean those of this environment."""
-    program = {"python": sys.executable, "laurels": str(Path(sys.executable).parent / "laurels")}
     log = folder / f"{name}.log"
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("LAURELS_")}
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [program.get(command[0], command[0]), *command[1:]],
+            _found(command),
             cwd=ROOT,
-            env={**inherited, "LAURELS_PORT": str(port), "LAURELS_HOST": "127.0.0.1", **environment},
+            env=_clean({"LAURELS_PORT": str(port), "LAURELS_HOST": "127.0.0.1", **environment}),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - it calls the kernel only
         )
     return Service(name, process, log, port)
+
+
+def run(
+    command: Sequence[str], *, environment: Mapping[str, str], seconds: float = RUN_SECONDS
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of this project from its root to its end, and return what it printed."""
+    return subprocess.run(
+        _found(command),
+        cwd=ROOT,
+        env=_clean(environment),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
 
 
 def wait_until_answers(url: str, service: Service) -> None:
@@ -94,6 +109,16 @@ def wait_until_answers(url: str, service: Service) -> None:
         time.sleep(0.05)
     message = f"{service.name} does not serve:\n{service.tail()}"
     raise AssertionError(message)
+
+
+def _found(command: Sequence[str]) -> list[str]:
+    program = {"python": sys.executable, "laurels": str(Path(sys.executable).parent / "laurels")}
+    return [program.get(command[0], command[0]), *command[1:]]
+
+
+def _clean(environment: Mapping[str, str]) -> dict[str, str]:
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("LAURELS_")}
+    return {**inherited, **environment}
 
 
 def _end_with_parent() -> None:
