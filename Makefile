@@ -31,7 +31,8 @@ check: $(VENV)/.test ## Lint, types and import contracts
 	$(BIN)/lint-imports
 
 test: check ## Run everything that checks this project
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest tests/unit -n 0 -q --cov --cov-branch --cov-report=term:skip-covered --cov-fail-under=100
+	$(BIN)/python -m pytest --ignore=tests/unit
 
 faults: $(VENV)/.test ## Kill, pause and cut everything under load, then draw up the account; SEED=…, KILLS=…, EVENTS=…
 	$(BIN)/python -m tests.faults.run --deployment embedded $(FAULTS)

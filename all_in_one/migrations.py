@@ -10,6 +10,7 @@ from alembic import command
 from shared.runtime.database import FAILURES
 
 ROOT = Path(__file__).parent.parent
+NOT_MIGRATED: tuple[type[Exception], ...] = (SQLAlchemyError, CommandError, ValueError, *FAILURES)
 
 
 class MigrationError(Exception):
@@ -22,7 +23,7 @@ def migrate(url: str) -> None:
     config.attributes["url"] = url
     try:
         command.upgrade(config, "head")
-    except (SQLAlchemyError, CommandError, ValueError, *FAILURES) as error:
+    except NOT_MIGRATED as error:
         cause = error.orig.__cause__ or error.orig if isinstance(error, DBAPIError) and error.orig else error
         reason = str(cause).strip().partition("\n")[0].rstrip(".")
         raise MigrationError(f"The database cannot be prepared: {reason or type(cause).__name__}.") from error

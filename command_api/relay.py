@@ -20,7 +20,7 @@ from shared.event_log import APPENDED_CHANNEL
 from shared.events.cloudevents import to_headers
 from shared.events.envelope import RecordedEvent
 from shared.runtime import checks
-from shared.runtime.background import background
+from shared.runtime.background import background, heard
 from shared.runtime.database import FAILURES, Backoff, OwnConnection, Role, connect, listen, open_pool
 from shared.runtime.http import create_app
 from shared.runtime.kafka import WrongTopic, ensure_topic
@@ -113,8 +113,7 @@ class Relay:
                 await self._send(producer, [RecordedEvent(**row) for row in rows], lease)
                 await _move(connection, lease)
                 backoff.reset()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._poke.wait(), POLL_SECONDS)
+            await heard(self._poke, POLL_SECONDS)
 
     async def _send(self, producer: AIOKafkaProducer, events: Sequence[RecordedEvent], lease: Lease) -> None:
         acknowledged = []
@@ -154,7 +153,8 @@ async def _producer(settings: Settings) -> AsyncIterator[Any]:
     finally:
         # What was not acknowledged is published again from the checkpoint, so nothing is worth waiting for.
         with contextlib.suppress(KafkaError, TimeoutError):
-            await asyncio.wait_for(producer.stop(), timeout=3)
+            async with asyncio.timeout(3):
+                await producer.stop()
 
 
 def app(settings: Settings) -> FastAPI:

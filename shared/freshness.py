@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncIterator
 
 from shared.read_models import PROJECTED_CHANNEL, visible_position
-from shared.runtime.background import background
+from shared.runtime.background import background, heard
 from shared.runtime.database import FAILURES, Pool, Role, listen
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,8 @@ class Freshness:
         heapq.heappush(self._waiting, (position, next(self._order), future))
         self._poke.set()
         try:
-            await asyncio.wait_for(future, seconds)
+            async with asyncio.timeout(seconds):
+                await future
         except TimeoutError:
             return False
         return True
@@ -50,8 +51,7 @@ class Freshness:
 
     async def _follow(self) -> None:
         while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._poke.wait(), POLL_SECONDS if self._waiting else None)
+            await heard(self._poke, POLL_SECONDS if self._waiting else None)
             self._poke.clear()
             self._drop_those_who_left()
             if not self._waiting:

@@ -108,7 +108,8 @@ class _Consumption(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
     async def stop(self) -> None:
         """Leave the group, so that others get the partitions at once."""
         try:
-            await asyncio.wait_for(self._consumer.stop(), timeout=3)
+            async with asyncio.timeout(3):
+                await self._consumer.stop()
         except (KafkaError, TimeoutError) as error:
             logger.debug("leaving the group: %s", error)
 
@@ -129,9 +130,10 @@ class _Consumption(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
         # A rebalance puts another dictionary in its place; what is done with this one is fenced by its epochs.
         held = self._held
         fresh: list[Record] = []
+        log = await self._reader.fetchval(LAST_IN_LOG) if fetched else []
         for topic_partition, records in fetched.items():
             if topic_partition.partition in held:
-                fresh += await self._fresh(held, topic_partition, records)
+                fresh += await self._fresh(held, topic_partition, records, log[topic_partition.partition])
         if fresh:
             await self._project(held, RecordBatch(fresh, dict(held)))
         return await self._fill_in(held) or bool(fresh)
@@ -148,13 +150,20 @@ class _Consumption(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
                 self._consumer.seek(topic_partition, offset)
         self._held = held
 
-    async def _fresh(self, held: dict[int, Held], where: TopicPartition, records: Sequence[Any]) -> list[Record]:
-        """Return the records that follow without a gap on what is held; a gap is first filled from the log."""
+    async def _fresh(
+        self, held: dict[int, Held], where: TopicPartition, records: Sequence[Any], in_log: int
+    ) -> list[Record]:
+        """Return the records that follow without a gap on what is held; a gap is first filled from the log.
+
+        `in_log` is the partition's last position in the log: what claims a later one did not come from there.
+        """
         fresh: list[Record] = []
         last = held[where.partition].position
         for record in records:
             try:
                 event = from_record(record.headers, record.value)
+                if event.position > in_log:
+                    raise MalformedRecord("the log does not reach so far")  # noqa: TRY301 - one treatment for both
             except MalformedRecord as error:
                 poison = Poison(where.partition, None, None, record.value, record.offset)
                 # If it should have been an event, the next one tells that it is missing, and the log has it.

@@ -1,7 +1,6 @@
 """The embedded default: the log itself feeds the projections, and no event leaves the database."""
 
 import asyncio
-import contextlib
 import logging
 from typing import Final
 
@@ -9,6 +8,7 @@ from projector.batch import LogBatch, MissingEvents, UnknownEvents
 from projector.runner import Runner, TakenOver
 from shared.event_log import APPENDED_CHANNEL, head_position, partition_count
 from shared.read_models import live_generation
+from shared.runtime.background import heard
 from shared.runtime.database import FAILURES, Backoff, OwnConnection, Role, connect, listen
 
 logger = logging.getLogger(__name__)
@@ -78,5 +78,4 @@ class PostgresFeed:
                 after, held = events.upto, events.held_afterwards
                 backoff.reset()
                 self.trouble = None
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._poke.wait(), POLL_SECONDS)
+            await heard(self._poke, POLL_SECONDS)

@@ -12,7 +12,7 @@ from uuid import UUID
 from shared.events.codec import timestamp
 from shared.events.envelope import RecordedEvent
 
-Headers = Sequence[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes | None]]
 
 SOURCE = b"/laurels/log"
 
@@ -55,18 +55,32 @@ def to_headers(event: RecordedEvent, previous: int) -> list[tuple[str, bytes]]:
 
 def from_record(headers: Headers, value: bytes | None) -> Consumed:
     """Return what a record says. Raises MalformedRecord."""
-    found = dict(headers)
+    found = {name: text or b"" for name, text in headers}
     try:
         return Consumed(
-            position=int(found["ce_position"]),
-            previous=int(found["ce_previous"]),
+            position=_number(found["ce_position"]),
+            previous=_number(found["ce_previous"]),
             type=found["ce_type"].decode(),
-            schema_version=int(found["ce_schemaversion"]),
-            user_id=int(found["ce_subject"]) if "ce_subject" in found else None,
-            recorded_at=datetime.fromisoformat(found["ce_time"].decode()),
+            schema_version=_number(found["ce_schemaversion"]),
+            user_id=_number(found["ce_subject"]) if "ce_subject" in found else None,
+            recorded_at=_moment(found["ce_time"].decode()),
             event_id=UUID(found["ce_id"].decode()),
             data=(value or b"").decode(),
         )
     except (KeyError, ValueError) as error:
         message = f"not a Laurels event: {type(error).__name__} {error}"
         raise MalformedRecord(message) from error
+
+
+def _number(text: bytes) -> int:
+    number = int(text)
+    if not 0 <= number < 2**63:
+        raise ValueError("a number is out of range")
+    return number
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time has no offset")
+    return moment

@@ -17,10 +17,21 @@ async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.T
     try:
         yield task
     finally:
-        task.cancel()
-        await asyncio.wait([task])
+        # A library may swallow a cancellation; one that comes again is heard in the end.
+        while not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=1)
 
 
 def _report(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()):
         logger.error("%s failed", task.get_coro(), exc_info=error)
+
+
+async def heard(event: asyncio.Event, seconds: float | None) -> bool:
+    """Wait until the event is set, or so many seconds (None: for ever); return whether it is set."""
+    with contextlib.suppress(TimeoutError):
+        # Not wait_for: until Python 3.12 it can swallow a cancellation that comes as the event is set.
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    return False

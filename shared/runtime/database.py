@@ -91,7 +91,8 @@ async def open_pool(
         yield pool
     finally:
         with contextlib.suppress(*UNREACHABLE):
-            await asyncio.wait_for(pool.close(), timeout=3)
+            async with asyncio.timeout(3):
+                await pool.close()
         pool.terminate()
 
 

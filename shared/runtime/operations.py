@@ -75,7 +75,8 @@ def operations(checks: Mapping[str, Check], refresh: Callable[[], Awaitable[None
 
 async def _ask(check: Check) -> str | None:
     try:
-        return await asyncio.wait_for(check(), CHECK_SECONDS)
+        async with asyncio.timeout(CHECK_SECONDS):
+            return await check()
     except TimeoutError:
         return "no answer"
     except Exception as error:  # noqa: BLE001 - whatever is wrong, the answer is "not ready"

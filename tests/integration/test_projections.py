@@ -1,0 +1,372 @@
+"""The read models against the oracle: any events, in any batches, from either feed, give its very rows."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from all_in_one.embedded_postgres import EmbeddedPostgres
+from all_in_one.migrations import migrate
+from projector import runner
+from projector.batch import MissingEvents, UnknownEvents
+from projector.generation import metadata
+from projector.projections import STATEMENTS
+from projector.runner import TakenOver
+from shared.events.envelope import RecordedEvent
+from tests.support import oracle
+from tests.support.histories import (
+    START,
+    History,
+    award,
+    change,
+    create,
+    cuts,
+    define,
+    histories,
+    histories_with_a_revocation,
+    history_of,
+    interleavings,
+    recorded,
+    revoke,
+    translate,
+)
+from tests.support.projected_log import PARTITIONS, ProjectedLog, days_around, records
+from tests.support.synchronously import synchronously
+
+# The data are thrown away, so nothing has to reach the disk.
+HASTY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "1GB"}
+
+thorough = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+brief = settings(thorough, max_examples=25)
+
+
+@pytest.fixture(scope="session")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProjectedLog]:
+    """Run a database for this worker."""
+    postgres = EmbeddedPostgres(tmp_path_factory.mktemp("projections"), settings=HASTY)
+    url = synchronously(postgres.start()).url
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("LAURELS_PARTITIONS", str(PARTITIONS))
+            migrate(url)
+        opened = synchronously(ProjectedLog.open(url))
+        try:
+            yield opened
+        finally:
+            synchronously(opened.close())
+    finally:
+        synchronously(postgres.stop())
+
+
+def rows_of(history: Sequence[oracle.Fact]) -> list[RecordedEvent]:
+    return recorded(history, PARTITIONS)
+
+
+async def from_log(log: ProjectedLog, history: History, ends: Sequence[int]) -> oracle.Tables:
+    """Project a log in ranges that end at these positions."""
+    await log.restart(rows_of(history))
+    for end in ends:
+        await log.project(log.from_log(end))
+    return await log.tables()
+
+
+async def from_kafka(
+    log: ProjectedLog, history: Sequence[oracle.Fact], batches: Sequence[Sequence[RecordedEvent]]
+) -> oracle.Tables:
+    """Project records in these batches."""
+    events = rows_of(history)
+    await log.restart(events)
+    consumed = records(events)
+    for batch in batches:
+        await log.project_records(consumed[event.position] for event in batch)
+    return await log.tables()
+
+
+# A life with everything in it: ties, runs that merge, awards revoked at once and later, names that pass on.
+
+EVENTFUL = history_of(
+    [
+        define(1, "en", 0, repeatable=True),
+        define(2, "en", 5, repeatable=False),
+        create(1, "ru", "Asia/Tokyo"),
+        create(2, "en", "America/New_York"),
+        award(0, 0, 3, 10),
+        award(0, 0, 5, 10),
+        award(0, 0, 4, 10),
+        award(1, 0, 2, 23),
+        award(1, 0, 2, 0),
+        award(1, 2, 7, 0),
+        award(2, 0, 1, 10),
+        award(2, 1, 9, 10),
+        award(2, 0, 8, 10),
+        revoke(0),
+        translate(0, "ru", 0),
+        translate(0, "ru", 2),
+        change(0, 0, None, None),
+        change(1, 1, "en", "UTC"),
+        change(0, 2, None, "Pacific/Honolulu"),
+        award(2, 0, 7, 10),
+        award(0, 0, 8, 10),
+        award(0, 0, 9, 10),
+        award(1, 2, 1, 0),
+        award(1, 1, 6, 0),
+        revoke(0),
+        award(0, 0, 1, 0),
+        award(2, 0, 0, 0),
+        revoke(2),
+        revoke(5),
+        revoke(6),
+        create(3, "en", "UTC"),
+        award(3, 0, 2, 10),
+        revoke(0),
+        award(1, 0, 5, 0),
+        award(1, 0, 5, 10),
+        revoke(0),
+        award(1, 0, 3, 10),
+        award(1, 1, 3, 0),
+    ]
+)
+
+
+def test_every_column_has_a_judge() -> None:
+    """No table and no column of the read models escapes the oracle."""
+    found = {table.name: [column.name for column in table.columns] for table in metadata(1).sorted_tables}
+    assert {name: list(columns) for name, columns in oracle.COLUMNS.items()} == found
+
+
+@thorough
+@given(histories(), st.data())
+def test_any_ranges_of_the_log_give_the_same_rows(log: ProjectedLog, history: History, data: st.DataObject) -> None:
+    """However the log is cut into batches, the read models are those of the oracle."""
+    ends = data.draw(cuts(len(history)))
+    assert oracle.tables(history) == synchronously(from_log(log, history, ends))
+
+
+@thorough
+@given(histories(), st.data())
+def test_any_interleaving_of_partitions_gives_the_same_rows(
+    log: ProjectedLog, history: History, data: st.DataObject
+) -> None:
+    """Partitions progress independently, and only the order within each of them matters."""
+    batches = data.draw(interleavings(rows_of(history)))
+    assert oracle.tables(history) == synchronously(from_kafka(log, history, batches))
+
+
+@brief
+@given(histories(at_least=8))
+def test_rebuilt_is_incremental(log: ProjectedLog, history: History) -> None:
+    """One batch of everything and one batch for each event give the same rows, and they are the oracle's."""
+    one_by_one = synchronously(from_log(log, history, range(1, len(history) + 1)))
+    at_once = synchronously(from_log(log, history, [len(history)]))
+    assert oracle.tables(history) == one_by_one == at_once
+
+
+@brief
+@given(histories(at_least=8), st.data())
+def test_the_log_takes_over_from_kafka(log: ProjectedLog, history: History, data: st.DataObject) -> None:
+    """Partitions that Kafka left at different positions are brought on by the log, without a row twice."""
+    events = rows_of(history)
+    batches = data.draw(interleavings(events))
+    handed_over = data.draw(st.integers(0, len(batches)))
+    ends = data.draw(cuts(len(history)))
+
+    async def work() -> oracle.Tables:
+        await from_kafka(log, history, batches[:handed_over])
+        await log.take_over()
+        for end in ends:
+            if end > min(at.position for at in log.held.values()):
+                await log.project(log.from_log(end))
+        return await log.tables()
+
+    assert oracle.tables(history) == synchronously(work())
+
+
+@brief
+@given(histories(at_least=4), st.data())
+def test_what_reads_promise_is_there(log: ProjectedLog, history: History, data: st.DataObject) -> None:
+    """No event at or below the Read-Position is missing, and at the end it is the head of the log."""
+    events = rows_of(history)
+    batches = data.draw(interleavings(events))
+
+    async def work() -> list[int]:
+        await log.restart(events)
+        consumed = records(events)
+        promised = []
+        for batch in batches:
+            await log.project_records(consumed[event.position] for event in batch)
+            promised.append(await log.read_position())
+        return promised
+
+    missing = {event.position for event in events}
+    for batch, position in zip(batches, synchronously(work()), strict=True):
+        missing -= {event.position for event in batch}
+        assert position < min(missing, default=len(history) + 1)
+    assert len(history) == position
+
+
+@brief
+@given(histories(at_least=2), st.data())
+def test_a_batch_is_applied_once(log: ProjectedLog, history: History, data: st.DataObject) -> None:
+    """A batch that comes again is refused, from either feed, and changes nothing."""
+    events = rows_of(history)
+    end = data.draw(st.integers(1, len(history)))
+
+    async def work() -> tuple[oracle.Tables, oracle.Tables]:
+        await log.restart(events)
+        consumed = records(events)
+        again = log.from_log(end), log.from_kafka(consumed[position] for position in range(1, end + 1))
+        await log.project(again[0])
+        before = await log.tables()
+        for batch in again:
+            with pytest.raises(TakenOver):
+                await log.project(batch)
+        return before, await log.tables()
+
+    before, after = synchronously(work())
+    assert oracle.tables(history[:end]) == before == after
+
+
+@brief
+@given(histories(at_least=2), st.data())
+def test_a_stale_epoch_is_refused(log: ProjectedLog, history: History, data: st.DataObject) -> None:
+    """Whoever lost the partitions writes nothing, while whoever has them goes on."""
+    events = rows_of(history)
+    end = data.draw(st.integers(0, len(history) - 1))
+
+    async def work() -> tuple[oracle.Tables, oracle.Tables, oracle.Tables]:
+        await from_log(log, history, [end] if end else [])
+        before = await log.tables()
+        consumed = records(events)
+        rest = [consumed[position] for position in range(end + 1, len(history) + 1)]
+        stale = log.from_log(len(history)), log.from_kafka(rest)
+        await log.take_over()
+        for batch in stale:
+            with pytest.raises(TakenOver):
+                await log.project(batch)
+        refused = await log.tables()
+        await log.take_over()
+        await log.project_records(rest)
+        return before, refused, await log.tables()
+
+    before, refused, finished = synchronously(work())
+    assert oracle.tables(history[:end]) == before == refused
+    assert oracle.tables(history) == finished
+
+
+@thorough
+@given(histories_with_a_revocation(), st.data())
+def test_a_revoked_award_was_never_made(log: ProjectedLog, pair: tuple[History, History], data: st.DataObject) -> None:
+    """With an award and its revocation every row is what it is without either, ties and their positions included."""
+    history, without = pair
+    batches = data.draw(interleavings(rows_of(history)))
+    others = data.draw(interleavings(rows_of(without)))
+    found = synchronously(from_kafka(log, history, batches))
+    assert oracle.tables(without) == oracle.tables(history) == found
+    assert found == synchronously(from_kafka(log, without, others))
+
+
+@thorough
+@given(
+    histories(),
+    st.dates(START.date() - timedelta(days=12), START.date() + timedelta(days=2)),
+    st.integers(1, 4),
+)
+def test_the_answers_are_the_oracles(log: ProjectedLog, history: History, day: date, days: int) -> None:
+    """Every statistic, over those with awards and over everybody, is what the contract's rules say."""
+    synchronously(from_log(log, history, [len(history)]))
+    today = days_around(day)
+    for question in (oracle.max_count, oracle.max_points, oracle.difference):
+        for everybody in (False, True):
+            expected = question(history, include_unawarded=everybody)
+            assert expected == synchronously(log.answer(question.__name__, include_unawarded=everybody))
+    assert oracle.longest_streaks(history, days, today) == synchronously(log.streaks("longest", days, today))
+    assert oracle.current_streaks(history, days, today) == synchronously(log.streaks("current", days, today))
+
+
+@pytest.mark.parametrize("question", ["max_count", "max_points", "difference"])
+@pytest.mark.parametrize("everybody", [False, True])
+def test_nobody_is_no_answer(log: ProjectedLog, question: str, *, everybody: bool) -> None:
+    """Without users there is nothing to make a statistic of, and without awards only with everybody."""
+
+    async def work() -> tuple[object, object, object]:
+        await log.restart([])
+        nothing = await log.answer(question, include_unawarded=everybody)
+        streaks = await log.streaks("longest", 2, days_around(START.date()))
+        await from_log(log, history_of([]), [2])
+        return nothing, streaks, await log.answer(question, include_unawarded=everybody)
+
+    nothing, streaks, unawarded = synchronously(work())
+    assert nothing is None
+    assert [] == streaks
+    assert everybody is (unawarded is not None)
+
+
+def test_a_hole_in_the_log_stops(log: ProjectedLog) -> None:
+    """The log is gapless: where an event is missing nothing of the batch is applied."""
+    events = rows_of(EVENTFUL)
+
+    async def work() -> oracle.Tables:
+        await log.restart(events[:3] + events[4:])
+        with pytest.raises(MissingEvents):
+            await log.project(log.from_log(len(events)))
+        return await log.tables()
+
+    assert oracle.tables([]) == synchronously(work())
+
+
+@pytest.mark.parametrize("strange", [{"schema_version": 2}, {"type": "user-forgotten"}])
+def test_an_event_of_the_future_stops(log: ProjectedLog, strange: dict[str, Any]) -> None:
+    """What only newer code can read is neither skipped nor guessed at, and nothing of the batch is applied."""
+    events = rows_of(EVENTFUL)
+
+    async def work() -> oracle.Tables:
+        await log.restart([*events[:-1], replace(events[-1], **strange)])
+        with pytest.raises(UnknownEvents):
+            await log.project(log.from_log(len(events)))
+        return await log.tables()
+
+    assert oracle.tables([]) == synchronously(work())
+
+
+# Broken twins: what the comparison is worth
+
+EXPECTED = oracle.tables(EVENTFUL)
+RANGES = ([len(EVENTFUL)], range(1, len(EVENTFUL) + 1), [*range(4, len(EVENTFUL), 4), len(EVENTFUL)])
+
+TWINS = {
+    "the first award keeps the tie": ("greatest(c.created_position, t.count", "least(c.created_position, t.count"),
+    "a revoked award keeps its position": ("CASE WHEN c.revoked THEN", "CASE WHEN false THEN"),
+    "zero points count as points": ("'achievement-awarded' AND points > 0", "'achievement-awarded'"),
+    "revoked in the same batch stays": (
+        "AND award_id NOT IN (SELECT award_id FROM batch WHERE type = 'award-revoked')",
+        "",
+    ),
+    "a revocation takes the whole day": ("a.local_day = b.local_day", "false"),
+    "a revocation leaves the day": ("- coalesce(l.days, '{}')", ""),
+    "the later of equal runs is shown": ("DESC, lower(run) LIMIT 1", "DESC, lower(run) DESC LIMIT 1"),
+    "the first run is the latest": ("ORDER BY lower(run) DESC LIMIT 1", "ORDER BY lower(run) LIMIT 1"),
+    "gaps stay as they are": ("IS DISTINCT FROM g.gap", "IS DISTINCT FROM g.gap AND false"),
+    "the next level keeps its gap": ("l.total_points > m.total_points", "false"),
+    "levels forget who left": ("SELECT old_points, -1", "SELECT old_points, 0"),
+    "the first profile stays": ("ORDER BY user_id, position DESC", "ORDER BY user_id, position"),
+    "the first text stays": ("'achievement_language', position DESC", "'achievement_language', position"),
+}
+
+
+def test_an_eventful_life_is_projected(log: ProjectedLog) -> None:
+    """The history that the broken twins fail on is no trap: sound statements give the oracle's rows in any ranges."""
+    assert [EXPECTED] * len(RANGES) == [synchronously(from_log(log, EVENTFUL, ends)) for ends in RANGES]
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_broken_twin_is_caught(log: ProjectedLog, monkeypatch: pytest.MonkeyPatch, twin: str) -> None:
+    """A projection with one fault put in is told from a sound one."""
+    sound, broken = TWINS[twin]
+    statements = tuple(statement.replace(sound, broken) for statement in STATEMENTS)
+    assert statements != STATEMENTS, "the fault has nowhere to go: the projection reads differently now"
+    monkeypatch.setattr(runner, "STATEMENTS", statements)
+    assert any(EXPECTED != synchronously(from_log(log, EVENTFUL, ends)) for ends in RANGES)

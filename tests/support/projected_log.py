@@ -1,0 +1,187 @@
+"""A log and its projection in a real PostgreSQL, for tests that fold many small histories."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from datetime import date, timedelta
+from typing import Any, Self
+
+from projector.batch import Held, LogBatch, Record, RecordBatch
+from projector.runner import Runner
+from query_api.queries.statistics import DIFFERENCE, MAX_COUNT, MAX_POINTS
+from query_api.queries.streaks import CURRENT, LONGEST
+from query_api.reading import Reader
+from shared.events.cloudevents import Consumed, from_record, to_headers
+from shared.events.envelope import RecordedEvent, partition_of
+from shared.read_models import visible_position
+from shared.runtime.database import OwnConnection, Role, connect, open_pool
+from shared.runtime.database import Record as DatabaseRecord
+from tests.support import oracle
+
+PARTITIONS = 3
+"""Fewer than there are users, so that users share partitions with each other and with the catalogue."""
+GENERATION = 1
+STREAKS = {"longest": LONGEST, "current": CURRENT}
+
+EMPTY = "; ".join(
+    [
+        "DELETE FROM events",
+        *(f"DELETE FROM generation_{GENERATION}.{table}" for table in oracle.COLUMNS),  # noqa: S608 - our own names
+        "DELETE FROM quarantine",
+        "UPDATE progress SET position = 0, kafka_offset = NULL",
+    ]
+)
+
+
+class ProjectedLog:
+    """One database with one runner. `held` is what the runner may write, as it stands before the next batch."""
+
+    def __init__(self, admin: OwnConnection, runner: Runner, reader: Reader, stack: AsyncExitStack) -> None:
+        self._admin, self._runner, self._reader, self._stack = admin, runner, reader, stack
+        self.held: dict[int, Held] = {}
+
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        """Connect to a migrated database as its superuser, as a projector and as the query side."""
+        admin = await connect(url)
+        # The log refuses DELETE to everybody; this setting, which only a superuser has, silences its trigger.
+        await admin.execute("SET session_replication_role = replica")
+        stack = AsyncExitStack()
+        pool = await stack.enter_async_context(open_pool(url, Role.QUERY, size=1))
+        return cls(admin, await Runner.open(url, GENERATION), Reader(pool), stack)
+
+    async def close(self) -> None:
+        """Drop every connection."""
+        self._runner.close()
+        self._admin.terminate()
+        await self._stack.aclose()
+
+    async def restart(self, events: Sequence[RecordedEvent]) -> None:
+        """Begin anew: a log of these events, and nothing of them projected."""
+        await self._admin.execute(EMPTY)
+        rows = [
+            (e.position, e.event_id, e.partition, e.type, e.schema_version, e.user_id, e.data, e.recorded_at)
+            for e in events
+        ]
+        await self._admin.executemany("INSERT INTO events VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb, $8)", rows)
+        last = {event.partition: event.position for event in events}
+        await self._admin.execute(
+            "UPDATE log_head SET position = $1, partition_positions = $2",
+            max(last.values(), default=0),
+            [last.get(partition, 0) for partition in range(PARTITIONS)],
+        )
+        await self.take_over()
+
+    async def take_over(self) -> None:
+        """Become the one who projects, under a new epoch."""
+        self.held, _ = await self._runner.take_over(range(PARTITIONS))
+
+    async def project(self, batch: LogBatch | RecordBatch) -> None:
+        """Apply a batch, and hold what it moved."""
+        await self._runner.project(batch)
+        self.held = batch.held_afterwards
+
+    def from_log(self, upto: int) -> LogBatch:
+        """Return the batch that brings every partition to a position of the log."""
+        return LogBatch(min(at.position for at in self.held.values()), upto, self.held, PARTITIONS)
+
+    def from_kafka(self, records: Iterable[Consumed]) -> RecordBatch:
+        """Return the batch of these records; their offsets are their positions."""
+        found = [Record(partition_of(record.user_id, PARTITIONS), record, record.position + 1) for record in records]
+        return RecordBatch(found, {record.partition: self.held[record.partition] for record in found})
+
+    async def project_records(self, records: Iterable[Consumed]) -> None:
+        """Apply a batch of records, and hold what it moved beside what stands."""
+        batch = self.from_kafka(records)
+        await self._runner.project(batch)
+        self.held = {**self.held, **batch.held_afterwards}
+
+    async def tables(self) -> oracle.Tables:
+        """Return the rows of every read model, sorted, and what was put aside where anything was."""
+        found = {table: sorted(await self._rows(table, columns)) for table, columns in oracle.COLUMNS.items()}
+        aside = [tuple(row) for row in await self._admin.fetch("SELECT position, error FROM quarantine")]
+        return {**found, "quarantine": aside} if aside else found
+
+    async def read_position(self) -> int:
+        """Return up to where reads are complete."""
+        return await visible_position(self._admin)
+
+    async def answer(self, question: str, *, include_unawarded: bool) -> dict[str, object] | None:
+        """Return the answer of the query side's SQL to one of the statistics, None for 404."""
+        queries = {"max_count": MAX_COUNT, "max_points": MAX_POINTS, "difference": DIFFERENCE}
+        rows = (await self._reader.read(queries[question], include_unawarded)).rows
+        if not rows:
+            return None
+        (row,) = rows
+        if question == "difference":
+            return _difference(row)
+        value = "total_achievements" if question == "max_count" else "total_points"
+        return {name: row[name] for name in ("user_id", "username", value, "tied_users")}
+
+    async def streaks(self, mode: str, days: int, today: Mapping[str, date]) -> list[dict[str, object]]:
+        """Return the answer of the query side's SQL to `streak/`."""
+        arguments = (list(today), list(today.values()), days, 2**31 - 1, 0, 100)
+        names = (
+            "user_id",
+            "username",
+            "streak_days",
+            "streak_started_on",
+            "streak_ended_on",
+            "current_streak_days",
+        )
+        rows = (await self._reader.read(STREAKS[mode], *arguments)).rows
+        return [{name: row[name] for name in names} for row in rows]
+
+    async def _rows(self, table: str, columns: Sequence[str]) -> list[oracle.Row]:
+        query = f"SELECT {', '.join(columns)} FROM generation_{GENERATION}.{table}"  # noqa: S608 - our own names
+        return [tuple(_plain(value) for value in row) for row in await self._admin.fetch(query)]
+
+
+def records(events: Sequence[RecordedEvent]) -> dict[int, Consumed]:
+    """Return the events as they come out of Kafka, by position."""
+    previous: dict[int, int] = {}
+    found = {}
+    for event in events:
+        headers = to_headers(event, previous.get(event.partition, 0))
+        found[event.position] = from_record(headers, event.data.encode())
+        previous[event.partition] = event.position
+    return found
+
+
+def _plain(value: Any) -> object:  # noqa: ANN401 - whatever PostgreSQL gives
+    if isinstance(value, list):
+        assert all(run.lower_inc and not run.upper_inc for run in value)
+        return tuple((run.lower, run.upper) for run in value)
+    return value
+
+
+def _difference(row: DatabaseRecord) -> dict[str, object]:
+    closest = row["min_difference"] is not None
+    return {
+        "max_difference": row["max_difference"],
+        "users_with_max_difference": {
+            "max_points_user": _user(row, "top"),
+            "min_points_user": _user(row, "bottom"),
+        },
+        "min_difference": row["min_difference"],
+        "users_with_min_difference": {
+            "higher_points_user": _user(row, "higher"),
+            "lower_points_user": _user(row, "lower"),
+        }
+        if closest
+        else None,
+    }
+
+
+def _user(row: DatabaseRecord, who: str) -> dict[str, object]:
+    return {"user_id": row[f"{who}_id"], "username": row[f"{who}_name"], "total_points": row[f"{who}_points"]}
+
+
+def days_around(day: date) -> dict[str, date]:
+    """Return a day for each of the time zones: the west is behind, the east ahead."""
+    return {
+        "UTC": day,
+        "Asia/Tokyo": day,
+        "America/New_York": day - timedelta(1),
+        "Pacific/Kiritimati": day + timedelta(1),
+        "Pacific/Honolulu": day - timedelta(1),
+    }
