@@ -36,13 +36,20 @@ logger = logging.getLogger(__name__)
 BATCH_LIMIT: Final = 2_000
 POLL_SECONDS: Final = 1.0
 
-# Saves standing relays the trouble; what fences is the epoch.
-STAND_BY: Final = "SELECT pg_advisory_lock(hashtext('laurels relay'))"
+LEASE_SECONDS: Final = 5.0
+"""How long a relay that has stopped, but not ended, keeps others waiting."""
+
+# The lock is free as soon as its holder ends; the lease runs out where the holder hangs. What fences is the epoch.
+MAY_WORK: Final = """
+SELECT pg_try_advisory_lock(hashtext('laurels relay'))
+    OR (SELECT renewed_at < now() - make_interval(secs => $1) FROM write_model.relay_lease)
+"""
 TAKE_LEASE: Final = """
-UPDATE write_model.relay_lease SET epoch = epoch + 1 RETURNING epoch, position, partition_positions
+UPDATE write_model.relay_lease SET epoch = epoch + 1, renewed_at = now()
+RETURNING epoch, position, partition_positions
 """
 MOVE: Final = """
-UPDATE write_model.relay_lease SET position = $2, partition_positions = $3 WHERE epoch = $1
+UPDATE write_model.relay_lease SET position = $2, partition_positions = $3, renewed_at = now() WHERE epoch = $1
 """
 NEXT: Final = """
 SELECT position, event_id, partition, type, schema_version, user_id, data::text AS data, recorded_at
@@ -92,7 +99,8 @@ class Relay:
     async def _publish(self, backoff: Backoff) -> None:
         connection = await connect(self._settings.database_url, Role.RELAY)
         try:
-            await connection.execute(STAND_BY, timeout=None)
+            while not await connection.fetchval(MAY_WORK, LEASE_SECONDS):  # noqa: ASYNC110 - another process's lease
+                await asyncio.sleep(POLL_SECONDS)
             row = await connection.fetchrow(TAKE_LEASE)
             if row is None:
                 message = "the relay's lease is missing: the migrations did not finish"
@@ -113,7 +121,8 @@ class Relay:
                 await self._send(producer, [RecordedEvent(**row) for row in rows], lease)
                 await _move(connection, lease)
                 backoff.reset()
-            await heard(self._poke, POLL_SECONDS)
+            if not await heard(self._poke, POLL_SECONDS):
+                await _move(connection, lease)
 
     async def _send(self, producer: AIOKafkaProducer, events: Sequence[RecordedEvent], lease: Lease) -> None:
         acknowledged = []

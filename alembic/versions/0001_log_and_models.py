@@ -96,7 +96,8 @@ CREATE TABLE write_model.relay_lease (
     singleton boolean PRIMARY KEY DEFAULT true CONSTRAINT relay_lease_has_one_row CHECK (singleton),
     epoch bigint NOT NULL,
     position bigint NOT NULL,
-    partition_positions bigint[] NOT NULL
+    partition_positions bigint[] NOT NULL,
+    renewed_at timestamptz NOT NULL
 ) WITH (fillfactor = 10);
 COMMENT ON TABLE write_model.relay_lease IS 'position is published and acknowledged; it moves only under the epoch of whoever holds the lease.';
 """
@@ -210,7 +211,7 @@ def _create_roles() -> None:
 def _first_rows(partitions: int) -> None:
     nothing_yet = f"array_fill(0::bigint, ARRAY[{partitions}])"
     op.execute(f"INSERT INTO log_head VALUES (true, 0, 'epoch', {nothing_yet}, 0, 0, 0)")
-    op.execute(f"INSERT INTO write_model.relay_lease VALUES (true, 0, 0, {nothing_yet})")
+    op.execute(f"INSERT INTO write_model.relay_lease VALUES (true, 0, 0, {nothing_yet}, 'epoch')")
 
 
 def _first_generation() -> None:

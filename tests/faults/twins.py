@@ -18,7 +18,7 @@ from typing import Any
 from command_api import appender, idempotency, relay, write_model
 from projector import runner
 from projector.batch import Batch
-from projector.projections import STATEMENTS, difference
+from projector.projections import STATEMENTS
 from shared.read_models import PROJECTED_CHANNEL
 from shared.runtime.database import Connection, OwnConnection, Role, connect
 from shared.runtime.process import run as run_process
@@ -118,13 +118,7 @@ def no_fencing() -> None:
 def relay_without_its_epoch() -> None:
     """Publish beside another relay, and move the checkpoint whoever has the lease."""
     relay.MOVE = relay.MOVE.replace("WHERE epoch = $1", "WHERE $1::bigint IS NOT NULL")  # type: ignore[misc]
-    relay.STAND_BY = "SELECT 1"  # type: ignore[misc]
-
-
-def levels_without_turns() -> None:
-    """Let two projectors change the levels at the same time."""
-    position = STATEMENTS.index(difference.TAKE_TURNS)
-    runner.STATEMENTS = (*STATEMENTS[:position], "SELECT pg_sleep(0.01)", *STATEMENTS[position + 1 :])  # type: ignore[attr-defined]
+    relay.MAY_WORK = "SELECT $1::float IS NOT NULL"  # type: ignore[misc]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +140,6 @@ TWINS = {
         Twin(rows_before_the_checkpoint, faults="kill projector"),
         Twin(no_fencing, faults="pause projector"),
         Twin(relay_without_its_epoch, faults="pause relay,kill relay"),
-        Twin(levels_without_turns, faults="kill projector"),
     )
 }
 
