@@ -127,6 +127,13 @@ class DemoSummary:
     translations: int
     awards: int
 
+    def __str__(self) -> str:
+        """Return it as a sentence."""
+        return (
+            f"{self.users:,} users, {self.achievements:,} achievements in two languages "
+            f"({self.translations:,} translations), {self.awards:,} awards."
+        )
+
 
 def demo_commands(today: date, seed: int = 1) -> Iterator[dict[str, object]]:
     """Yield users, achievements in English, and the awards of the 60 days before `today` began in UTC."""

@@ -137,6 +137,11 @@ class ImportSummary:
     awards: int
     already_there: int
 
+    def __str__(self) -> str:
+        """Return it as a sentence."""
+        there = f" ({self.already_there:,} were there before)" if self.already_there else ""
+        return f"{self.site}: {self.users:,} users, {self.achievements:,} achievements, {self.awards:,} awards{there}."
+
 
 @dataclass(frozen=True, slots=True)
 class Achievement:

@@ -112,15 +112,7 @@ def scaled_out(folder: Path, bootstrap_servers: str, settings: Mapping[str, str]
     """Run what compose.yaml names, over an empty PostgreSQL and a topic of its own, behind one address."""
     postgres = EmbeddedPostgres(folder / "postgres")
     connection = synchronously(postgres.start())
-    unique = f"laurels-{secrets.token_hex(6)}"
-    environment = {
-        "LAURELS_DATABASE_URL": connection.url,
-        "LAURELS_TRANSPORT": "kafka",
-        "LAURELS_KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
-        "LAURELS_KAFKA_TOPIC": unique,
-        "LAURELS_KAFKA_GROUP": unique,
-        **settings,
-    }
+    environment = _scaled_out_environment(connection.url, bootstrap_servers) | dict(settings)
     try:
         with _composed(folder, environment) as services:
             gateway = services["gateway"][0]
@@ -128,6 +120,65 @@ def scaled_out(folder: Path, bootstrap_servers: str, settings: Mapping[str, str]
                 yield laurels
     finally:
         synchronously(postgres.stop())
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A migrated PostgreSQL and a topic of its own, over which a test starts those services that it wants."""
+
+    folder: Path
+    environment: Mapping[str, str]
+    database_url: str
+    topic: str
+    bootstrap_servers: str
+    _stack: ExitStack
+
+    def start(self, name: str, number: int = 0) -> Service:
+        """Start a service by its name in compose.yaml, once more for every number, and wait until it is ready."""
+        command = compose_services()[name]["command"]
+        service = start(f"{name}-{number}", command, environment=self.environment, folder=self.folder, port=free_port())
+        self._stack.callback(service.stop)
+        service.wait_until_ready()
+        return service
+
+    def fetch(self, query: str) -> Sequence[asyncpg.Record]:
+        """Run one statement as the database's owner and return its rows."""
+
+        async def ask() -> Sequence[asyncpg.Record]:
+            connection = await asyncpg.connect(self.database_url)
+            try:
+                return await connection.fetch(query)
+            finally:
+                await connection.close()
+
+        return synchronously(ask())
+
+
+@contextmanager
+def parts(folder: Path, bootstrap_servers: str, settings: Mapping[str, str]) -> Iterator[Parts]:
+    """Run an empty PostgreSQL and nothing else yet; what the test starts is stopped at the end."""
+    postgres = EmbeddedPostgres(folder / "postgres")
+    connection = synchronously(postgres.start())
+    environment = _scaled_out_environment(connection.url, bootstrap_servers) | dict(settings)
+    try:
+        with ExitStack() as stack:
+            migrate = start("migrate", compose_services()["migrate"]["command"], environment=environment, folder=folder)
+            assert migrate.process.wait(60) == 0, migrate.tail()
+            topic = environment["LAURELS_KAFKA_TOPIC"]
+            yield Parts(folder, environment, connection.url, topic, bootstrap_servers, stack)
+    finally:
+        synchronously(postgres.stop())
+
+
+def _scaled_out_environment(database_url: str, bootstrap_servers: str) -> dict[str, str]:
+    unique = f"laurels-{secrets.token_hex(6)}"
+    return {
+        "LAURELS_DATABASE_URL": database_url,
+        "LAURELS_TRANSPORT": "kafka",
+        "LAURELS_KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
+        "LAURELS_KAFKA_TOPIC": unique,
+        "LAURELS_KAFKA_GROUP": unique,
+    }
 
 
 @contextmanager

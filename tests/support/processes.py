@@ -76,7 +76,7 @@ def start(name: str, command: Sequence[str], *, environment: Mapping[str, str], 
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - it calls the kernel only
+            preexec_fn=_as_from_a_terminal,  # noqa: PLW1509 - it calls the kernel only
         )
     return Service(name, process, log, port)
 
@@ -121,5 +121,8 @@ def _clean(environment: Mapping[str, str]) -> dict[str, str]:
     return {**inherited, **environment}
 
 
-def _end_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+def _as_from_a_terminal() -> None:
+    # A shell that runs the tests in the background has them, and so their children, ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
