@@ -286,5 +286,5 @@ def _translate(server: Laurels, ids: dict[str, int], progress: Report) -> None:
             "achievement_name": achievement.russian_name,
             "achievement_description": achievement.russian_description,
         }
-        server.put(f"/users/achievements/{found}/translations/ru", texts)
+        server.put(f"/users/achievements/{found}/translations/ru", texts, key=f"demo/translation/{found}/ru")
         progress(TRANSLATING, done, len(ACHIEVEMENTS))

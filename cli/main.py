@@ -41,6 +41,7 @@ app.add_typer(importing, name="import")
 quarantined = typer.Typer(help="Records that could not be applied.", no_args_is_help=True)
 app.add_typer(quarantined, name="quarantine")
 errors = Console(stderr=True)
+INTERRUPTED = 130
 
 Url = Annotated[str, typer.Option("--url", help="Where Laurels listens; the instance on LAURELS_DATA_DIR by default.")]
 Token = Annotated[str, typer.Option("--token", envvar="LAURELS_TOKEN", help="Bearer token, where commands need one.")]
@@ -155,8 +156,10 @@ def main() -> None:
         app()
     except CliError as error:
         fail(str(error))
-    except KeyboardInterrupt:
-        sys.exit("Stopped. Run it again to go on: nothing is added twice.")
+    except SystemExit as ending:
+        if ending.code == INTERRUPTED:
+            errors.print("Stopped. Run it again to go on: nothing is added twice.")
+        raise
 
 
 def fail(sentence: str) -> NoReturn:

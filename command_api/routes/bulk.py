@@ -30,6 +30,7 @@ from shared.runtime.http import (
     json_response,
     query_parameters,
     read_body,
+    until_stopping,
 )
 from shared.runtime.prefer import preferences
 from shared.runtime.problems import InputError, Problem, invalid_input
@@ -152,7 +153,7 @@ async def _results(request: Request, keys: Keys) -> AsyncIterator[bytes]:
     at_work = service(request)
     position, index = 0, 0
     pending: asyncio.Task[list[Answer]] | None = None
-    async for lines in _line_chunks(request.stream()):
+    async for lines in _line_chunks(until_stopping(request)):
         items = [_line_item(number, line, keys, at_work.context) for number, line in enumerate(lines, index)]
         index += len(lines)
         task = asyncio.create_task(_answer(at_work, items))

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 BATCH_LIMIT: Final = 10_000
 POLL_SECONDS: Final = 0.5
+METADATA_MS: Final = 3_000
 OVERDUE_SECONDS: Final = 5.0
 """How long a partition may be behind the log before the log itself fills in."""
 
@@ -98,6 +99,8 @@ class _Consumption(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
             heartbeat_interval_ms=settings.kafka_session_timeout_ms // 4,
             rebalance_timeout_ms=max(settings.kafka_session_timeout_ms, 10_000),
             max_partition_fetch_bytes=4 * 1024 * 1024,
+            # A topic that was deleted and made anew is noticed within this time.
+            metadata_max_age_ms=METADATA_MS,
         )
 
     async def start(self) -> None:

@@ -1,9 +1,10 @@
 """The HTTP conventions that every service keeps: problems, slashes, HEAD, media types, protection and limits."""
 
+import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 from urllib.parse import parse_qsl
@@ -38,6 +39,7 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 def create_app(routers: Sequence[APIRouter], *, lifespan: Lifespan, protection: Protection) -> FastAPI:
     """Return an application with these routers below the API's prefix, keeping the conventions."""
     app = FastAPI(title="Laurels", version="1", redirect_slashes=False, lifespan=lifespan, openapi_url=None)
+    app.state.stopping = asyncio.Event()
     for router in routers:
         app.include_router(router)
     app.add_exception_handler(Problem, _on_problem)
@@ -199,6 +201,24 @@ async def read_body(request: Request, limit: int) -> bytes:
     if max(size, _announced_length(request)) > limit:
         raise Problem(413, "content-too-large", f"The body may have {limit} bytes at the most.")
     return bytes(body)
+
+
+async def until_stopping(request: Request) -> AsyncIterator[bytes]:
+    """Yield the parts of a body that may have no end; it ends when the service stops, so that nothing holds that up."""
+    stopping = asyncio.create_task(request.app.state.stopping.wait())
+    parts = request.stream()
+    try:
+        while True:
+            part = asyncio.ensure_future(anext(parts, None))
+            await asyncio.wait([part, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if not part.done():
+                part.cancel()
+                return
+            if (received := part.result()) is None:
+                return
+            yield received
+    finally:
+        stopping.cancel()
 
 
 def check_media_type(request: Request, media_types: Sequence[str]) -> str:

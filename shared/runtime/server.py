@@ -40,9 +40,10 @@ def bind(settings: Settings) -> socket.socket:
 class Server(uvicorn.Server):
     """uvicorn without its signal handlers: the process decides when to stop. `serving` is set once it answers."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
         super().__init__(config)
         self.serving = asyncio.Event()
+        self._stopping = stopping
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to answer, and say so."""
@@ -56,6 +57,7 @@ class Server(uvicorn.Server):
 
     def stop(self) -> None:
         """Finish the requests that are under way, for a few seconds, and end."""
+        self._stopping.set()
         self.should_exit = True
 
 
@@ -69,7 +71,7 @@ def server(app: FastAPI) -> Server:
         timeout_graceful_shutdown=GRACE_SECONDS,
         proxy_headers=True,
     )
-    return Server(config)
+    return Server(config, app.state.stopping)
 
 
 @contextlib.contextmanager

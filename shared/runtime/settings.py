@@ -68,6 +68,13 @@ class Settings(BaseSettings):
             raise ValueError("must be language codes separated by commas, such as en,ru")
         return value
 
+    @field_validator("database_url")
+    @classmethod
+    def _database_is_postgresql(cls, value: str) -> str:
+        if value and not value.startswith(("postgresql://", "postgres://")):
+            raise ValueError("must be of the form postgresql://user:password@host/database")
+        return value
+
     @field_validator("rate_limit")
     @classmethod
     def _rate_limit_is_readable(cls, value: str) -> str:
