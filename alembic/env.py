@@ -28,8 +28,8 @@ def target_metadata(live: int | None) -> Iterable[sa.MetaData]:
 
 def migrate(connection: Connection) -> None:
     """Bring the database to the revision that alembic was asked for."""
-    connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": LOCK})
     connection.execute(sa.text("SET lock_timeout = '10s'"))
+    connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": LOCK})
     live = None
     if sa.inspect(connection).has_table("generations"):
         live = connection.scalar(sa.text("SELECT generation FROM generations WHERE state = 'live'"))

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -68,24 +69,47 @@ async def up(settings: Settings, announce: Callable[[str], None]) -> None:
     """
     listener = bind(settings)
     with stop_signal() as stop:
-        async with _database(settings) as (url, death):
-            configured = settings.model_copy(update={"database_url": url})
-            await asyncio.to_thread(migrate, url)
-            base_url = _base_url(settings, listener.getsockname()[1])
-            with _instance_file(settings, base_url):
-                running = server(app(configured))
-                serving = asyncio.create_task(running.serve(sockets=[listener]))
-                stopping = asyncio.create_task(stop.wait())
-                dying = asyncio.create_task(death())
-                answering = asyncio.create_task(_announce(running, lambda: announce(_banner(settings, base_url))))
-                await asyncio.wait([serving, stopping, dying], return_when=asyncio.FIRST_COMPLETED)
-                answering.cancel()
-                running.stop()
-                await serving
-                stopping.cancel()
-                if dying.done():
-                    raise Stopped(dying.result())
-                dying.cancel()
+        started = asyncio.Event()
+        work = asyncio.create_task(_up(settings, listener, announce, started, stop))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([work, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not started.is_set() and stop.is_set():
+            work.cancel()
+            await asyncio.wait([work])
+        else:
+            await work
+
+
+async def _up(
+    settings: Settings,
+    listener: socket.socket,
+    announce: Callable[[str], None],
+    started: asyncio.Event,
+    stop: asyncio.Event,
+) -> None:
+    async with _database(settings) as (url, death):
+        configured = settings.model_copy(update={"database_url": url})
+        await asyncio.to_thread(migrate, url)
+        started.set()
+        base_url = _base_url(settings, listener.getsockname()[1])
+        with _instance_file(settings, base_url):
+            running = server(app(configured))
+            tasks = [
+                asyncio.create_task(running.serve(sockets=[listener])),
+                asyncio.create_task(stop.wait()),
+                asyncio.create_task(death()),
+                asyncio.create_task(_announce(running, lambda: announce(_banner(settings, base_url)))),
+            ]
+            serving, stopping, dying, announcing = tasks
+            await asyncio.wait([serving, stopping, dying], return_when=asyncio.FIRST_COMPLETED)
+            running.stop()
+            await serving
+            for task in (stopping, announcing):
+                task.cancel()
+            if dying.done():
+                raise Stopped(str(dying.result()))
+            dying.cancel()
 
 
 @contextlib.asynccontextmanager

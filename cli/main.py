@@ -25,7 +25,7 @@ from cli.stackexchange import import_dump
 from cli.status import Status, read_status
 from command_api.republishing import BeyondTheLog
 from command_api.republishing import republish as send_back
-from shared.runtime.database import UNREACHABLE, Role, connect
+from shared.runtime.database import FAILURES, Role, connect
 from shared.runtime.process import configure_logging, load_settings
 from shared.runtime.server import PortTaken
 from shared.runtime.settings import Settings
@@ -42,6 +42,7 @@ quarantined = typer.Typer(help="Records that could not be applied.", no_args_is_
 app.add_typer(quarantined, name="quarantine")
 errors = Console(stderr=True)
 INTERRUPTED = 130
+DATABASE_TROUBLE: tuple[type[Exception], ...] = (LookupError, *FAILURES)
 
 Url = Annotated[str, typer.Option("--url", help="Where Laurels listens; the instance on LAURELS_DATA_DIR by default.")]
 Token = Annotated[str, typer.Option("--token", envvar="LAURELS_TOKEN", help="Bearer token, where commands need one.")]
@@ -56,8 +57,6 @@ def up_command() -> None:
         uvloop.run(up(settings, lambda text: print(text, flush=True)))  # noqa: T201 - this is what it says to its operator
     except (PortTaken, EmbeddedPostgresError, MigrationError, Stopped) as error:
         fail(str(error))
-    except UNREACHABLE as error:
-        fail(f"The database cannot be used: {error}.")
 
 
 @app.command()
@@ -87,10 +86,7 @@ def stackexchange(
 def status(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show positions, lag by partition and the generation that is served."""
     settings = load_settings()
-    try:
-        found = asyncio.run(read_status(database_url(settings)))
-    except UNREACHABLE as error:
-        fail(f"The database does not answer: {error}.")
+    found = asyncio.run(read_status(database_url(settings)))
     if as_json:
         print(json.dumps(found.as_dict()))  # noqa: T201 - the command's output
     else:
@@ -107,8 +103,6 @@ def republish(
         asyncio.run(_republish(url, first))
     except BeyondTheLog as error:
         fail(str(error))
-    except UNREACHABLE as error:
-        fail(f"The database does not answer: {error}.")
     print(f"The relay publishes again from position {first}.")  # noqa: T201 - the command's output
 
 
@@ -154,8 +148,10 @@ def main() -> None:
     """Run the command line; what goes wrong is one sentence, and exit code 1."""
     try:
         app()
-    except CliError as error:
+    except (CliError, EmbeddedPostgresError) as error:
         fail(str(error))
+    except DATABASE_TROUBLE as error:
+        fail(f"The database cannot be asked: {error}.")
     except SystemExit as ending:
         if ending.code == INTERRUPTED:
             errors.print("Stopped. Run it again to go on: nothing is added twice.")
@@ -172,7 +168,9 @@ def base_url(settings: Settings, given: str) -> str:
     """Return where the instance listens that the options and settings name."""
     if given:
         return given
-    found = None if settings.database_url else running_base_url(settings.data_dir)
+    found = None
+    if not settings.database_url and find_running(settings.data_dir):
+        found = running_base_url(settings.data_dir)
     guessed = found or f"http://{settings.host}:{settings.port}"
     try:
         httpx.get(f"{guessed}/health", timeout=5).raise_for_status()

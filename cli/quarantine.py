@@ -13,7 +13,7 @@ from cli.client import CliError
 from projector import quarantine
 from projector.batch import CREATE, SESSION
 from shared.read_models import live_generation, schema_name
-from shared.runtime.database import UNREACHABLE, Connection, Role, connect
+from shared.runtime.database import Connection, Role, connect
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ def show_list(url: str) -> None:
         missing = "no" if row["applied"] else "yes"
         cells = (row["quarantine_id"], row["partition"], row["position"], row["user_id"], when, missing, row["error"])
         table.add_row(*(escape(str(cell)) if cell is not None else "" for cell in cells))
-    Console().print(table)
+    Console().print(table if table.row_count else "Nothing is in quarantine.")
 
 
 def show(url: str, quarantine_id: int) -> None:
@@ -62,10 +62,7 @@ def drop(url: str, quarantine_id: int) -> None:
 
 
 def _run(url: str, work: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
-    try:
-        return asyncio.run(_on_a_projector_session(url, work))
-    except UNREACHABLE as error:
-        raise QuarantineError(f"The database does not answer: {error}.") from error
+    return asyncio.run(_on_a_projector_session(url, work))
 
 
 async def _on_a_projector_session(url: str, work: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:

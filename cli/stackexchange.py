@@ -139,7 +139,7 @@ class ImportSummary:
 
     def __str__(self) -> str:
         """Return it as a sentence."""
-        there = f" ({self.already_there:,} were there before)" if self.already_there else ""
+        there = f" (of the users and achievements {self.already_there:,} were there)" if self.already_there else ""
         return f"{self.site}: {self.users:,} users, {self.achievements:,} achievements, {self.awards:,} awards{there}."
 
 

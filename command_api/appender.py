@@ -42,6 +42,8 @@ QUEUE_LIMIT: Final = 20_000
 SESSION: Final = {
     # Waiting longer for the head of the log means that something is stuck; the producer is told, and comes again.
     "lock_timeout": "10s",
+    # A process that hangs in the middle of a group must not keep the log from the others.
+    "idle_in_transaction_session_timeout": "10s",
     # What is answered is on disk, whatever the server's own setting says.
     "synchronous_commit": "on",
 }
@@ -188,9 +190,8 @@ class Group:
     """Decides the commands of one group, one after another, and collects what is to be written."""
 
     def __init__(self, state: State, memories: dict[str, Memory]) -> None:
-        self._state = state
-        self._memories = memories
         self.state = state
+        self._memories = memories
         self.events: list[tuple[Event, UUID]] = []
         self.to_remember: list[tuple[Keyed, Answer]] = []
 
@@ -208,29 +209,29 @@ class Group:
                 self.to_remember.append((keyed, answer))
             return answer
         if memory.fingerprint != keyed.fingerprint:
-            reused = IdempotencyKeyReused("this Idempotency-Key came with another command before")
+            reused = IdempotencyKeyReused("This Idempotency-Key came with another command before.")
             return answers.refusal(problems.from_domain(reused))
         return memory.answer
 
     def _decide(self, command: Command, keyed: Keyed | None) -> Answer:
         try:
-            event = decide(command, self._state)
+            event = decide(command, self.state)
         except DomainError as error:
             COMMANDS.labels(command.type, error.code).inc()
             return answers.refusal(problems.from_domain(error))
-        created = answers.is_new_text(event, self._state)
-        self._state.record(event)
+        created = answers.is_new_text(event, self.state)
+        self.state.record(event)
         self.events.append((event, keyed.event_id if keyed else idempotency.fresh_event_id()))
         COMMANDS.labels(command.type, "accepted").inc()
-        return answers.success(event, self._state, created=created)
+        return answers.success(event, self.state, created=created)
 
 
 async def _recall(connection: OwnConnection, state: State, submissions: Sequence[Submission]) -> dict[str, Memory]:
-    keyed = {s.keyed.key: s.keyed for s in submissions if s.keyed}
+    keyed = [submission.keyed for submission in submissions if submission.keyed]
     if not keyed:
         return {}
-    memories = await idempotency.remembered(connection, list(keyed))
-    unknown = {k.event_id: k for k in keyed.values() if k.key not in memories}
+    memories = await idempotency.remembered(connection, list({k.key for k in keyed}))
+    unknown = {k.event_id: k for k in keyed if k.key not in memories}
     if unknown:
         for event_id, row in (await idempotency.appended(connection, list(unknown))).items():
             forgotten = unknown[event_id]
@@ -278,8 +279,8 @@ async def _append(connection: OwnConnection, partition_positions: list[int], gro
 
 
 @contextlib.asynccontextmanager
-async def running(url: str) -> AsyncIterator[Appender]:
-    """Run an appender for as long as the context lasts."""
+async def running(url: str) -> AsyncIterator[tuple[Appender, asyncio.Task[None]]]:
+    """Run an appender for as long as the context lasts; yield it with its task."""
     appender = Appender(url)
-    async with background(appender.run()):
-        yield appender
+    async with background(appender.run()) as task:
+        yield appender, task

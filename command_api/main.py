@@ -29,12 +29,19 @@ async def commands(settings: Settings) -> AsyncIterator[tuple[Service, dict[str,
     """Run what the command routes work with; yield it with the checks that say whether it is ready."""
     async with (
         open_pool(settings.database_url, Role.COMMAND, size=POOL_SIZE) as pool,
-        appender.running(settings.database_url) as writer,
-        following(settings.database_url, Role.COMMAND, pool) as freshness,
+        appender.running(settings.database_url) as (writer, writing),
+        following(settings.database_url, Role.COMMAND, pool) as (freshness, watching),
         background(_forget_answers(pool, settings.idempotency_hours)),
     ):
         context = {"languages": settings.language_set}
-        yield Service(writer, freshness, pool, context), {"database": checks.database(pool)}
+        yield (
+            Service(writer, freshness, pool, context),
+            {
+                "database": checks.database(pool),
+                "appender": checks.running(writing),
+                "freshness": checks.running(watching),
+            },
+        )
 
 
 def router() -> APIRouter:

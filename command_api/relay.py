@@ -48,8 +48,9 @@ TAKE_LEASE: Final = """
 UPDATE write_model.relay_lease SET epoch = epoch + 1, renewed_at = now()
 RETURNING epoch, position, partition_positions
 """
+RENEW: Final = "UPDATE write_model.relay_lease SET renewed_at = now() WHERE epoch = $1"
 MOVE: Final = """
-UPDATE write_model.relay_lease SET position = $2, partition_positions = $3, renewed_at = now() WHERE epoch = $1
+UPDATE write_model.relay_lease SET position = $2, partition_positions = $3 WHERE epoch = $1
 """
 NEXT: Final = """
 SELECT position, event_id, partition, type, schema_version, user_id, data::text AS data, recorded_at
@@ -107,7 +108,7 @@ class Relay:
                 raise LookupError(message)
             lease = Lease(**row)
             await ensure_topic(self._settings, len(lease.partition_positions))
-            async with _producer(self._settings) as producer:
+            async with _producer(self._settings) as producer, background(self._renew(lease.epoch)):
                 await self._publish_all(connection, producer, lease, backoff)
         finally:
             connection.terminate()
@@ -121,8 +122,18 @@ class Relay:
                 await self._send(producer, [RecordedEvent(**row) for row in rows], lease)
                 await _move(connection, lease)
                 backoff.reset()
-            if not await heard(self._poke, POLL_SECONDS):
-                await _move(connection, lease)
+            await heard(self._poke, POLL_SECONDS)
+
+    async def _renew(self, epoch: int) -> None:
+        """Keep the lease while it is this relay's, however long a batch takes."""
+        with contextlib.suppress(*FAILURES):
+            connection = await connect(self._settings.database_url, Role.RELAY)
+            try:
+                while await connection.execute(RENEW, epoch) == "UPDATE 1":  # noqa: ASYNC110 - a clock, not an event
+                    await asyncio.sleep(POLL_SECONDS)
+            finally:
+                # The holder sees by itself that it lost the lease, when it moves the checkpoint.
+                connection.terminate()
 
     async def _send(self, producer: AIOKafkaProducer, events: Sequence[RecordedEvent], lease: Lease) -> None:
         acknowledged = []

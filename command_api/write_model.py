@@ -39,11 +39,7 @@ SELECT user_id, username, username_key, user_language, user_timezone, created_at
 FROM write_model.users WHERE user_id = ANY($1::bigint[])
 """
 
-HELD = """
-SELECT h.user_id, h.achievement_id
-FROM write_model.holdings h
-JOIN unnest($1::bigint[], $2::bigint[]) AS asked (user_id, achievement_id) USING (user_id, achievement_id)
-"""
+HELD = "SELECT user_id, achievement_id FROM write_model.holdings WHERE user_id = ANY($1::bigint[])"
 
 STANDING_AWARDS = """
 SELECT e.schema_version, e.data::text AS data
@@ -125,23 +121,10 @@ async def _refresh(connection: Connection, catalogue: Catalogue, position: int) 
 
 
 async def _load_held(connection: Connection, state: State, commands: Sequence[Command]) -> None:
-    asked: set[tuple[int, int]] = set()
-    for command in commands:
-        if isinstance(command, AwardAchievement) and (user := state.users.get(command.username_key)):
-            asked.update(
-                (user.user_id, achievement_id)
-                for achievement_id in _candidates(command, state.catalogue)
-                if (achievement := state.catalogue.get(achievement_id)) and not achievement.repeatable
-            )
-    if asked:
-        user_ids, achievement_ids = zip(*asked, strict=True)
-        state.held.update(tuple(row) for row in await connection.fetch(HELD, user_ids, achievement_ids))
-
-
-def _candidates(command: AwardAchievement, catalogue: Catalogue) -> Iterable[int]:
-    if command.achievement_id is not None:
-        return (command.achievement_id,)
-    return catalogue.named(command.achievement_key or "")
+    # Whom and what a name means may change within the group, so what its users hold is loaded whole.
+    if state.users and any(isinstance(command, AwardAchievement) for command in commands):
+        user_ids = [user.user_id for user in state.users.values()]
+        state.held.update(tuple(row) for row in await connection.fetch(HELD, user_ids))
 
 
 def _username_keys(commands: Iterable[Command]) -> Iterable[str]:

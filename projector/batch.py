@@ -12,7 +12,10 @@ CREATE: Final = (
     """
     CREATE TEMPORARY TABLE IF NOT EXISTS batch (
         position bigint, partition smallint, type text, user_id bigint, recorded_at timestamptz, data jsonb,
-        award_id bigint, achievement_id bigint, points integer, awarded_at timestamptz, local_day date
+        award_id bigint, achievement_id bigint, points integer, awarded_at timestamptz, local_day date,
+        CHECK (type NOT IN ('achievement-awarded', 'award-revoked') OR (
+            user_id IS NOT NULL AND award_id IS NOT NULL AND achievement_id IS NOT NULL AND points IS NOT NULL
+            AND awarded_at IS NOT NULL AND local_day IS NOT NULL))
     ) ON COMMIT DELETE ROWS
     """,
     """
@@ -39,6 +42,8 @@ SESSION: Final = {
     # The log is the truth: rows that a crash of the server takes back, checkpoint included, are projected again.
     "synchronous_commit": "off",
     "client_min_messages": "warning",
+    # A projector that hangs in the middle of a batch must not keep its partitions and the levels from the others.
+    "idle_in_transaction_session_timeout": "10s",
 }
 
 KNOWN_VERSIONS: Final = "{" + ", ".join(f'"{name}": {version}' for name, version in SCHEMA_VERSIONS.items()) + "}"

@@ -6,7 +6,7 @@ from typing import Final
 
 from projector.batch import COLUMNS, Poison
 from projector.projections import STATEMENTS
-from shared.read_models import PROJECTED_CHANNEL
+from shared.read_models import PROJECTED_CHANNEL, schema_name
 from shared.runtime.database import Connection, Record
 from shared.runtime.metrics import QUARANTINED
 
@@ -40,7 +40,15 @@ WHERE user_id = $1 AND position <= $2 AND position NOT IN (
     SELECT position FROM quarantine
     WHERE generation = $3 AND NOT applied AND position IS NOT NULL AND quarantine_id <> $4)
 """  # noqa: S608 - put together from constants
-EVENT: Final = f"INSERT INTO batch SELECT {COLUMNS} FROM events WHERE position = $1"  # noqa: S608 - the same
+ROWS_OF_ACHIEVEMENT: Final = ("achievement_texts", "achievements")
+ACHIEVEMENT_OF: Final = "SELECT (data ->> 'achievement_id')::bigint FROM events WHERE position = $1"
+EVENTS_OF_ACHIEVEMENT: Final = f"""
+INSERT INTO batch SELECT {COLUMNS} FROM events
+WHERE type IN ('achievement-defined', 'achievement-translated') AND (data ->> 'achievement_id')::bigint = $1
+  AND position <= $2 AND position NOT IN (
+    SELECT position FROM quarantine
+    WHERE generation = $3 AND NOT applied AND position IS NOT NULL AND quarantine_id <> $4)
+"""  # noqa: S608 - the same
 UNMARK: Final = """
 DELETE FROM incomplete_users WHERE user_id = $1 AND NOT EXISTS (
     SELECT FROM quarantine WHERE generation = $2 AND user_id = $1 AND NOT applied)
@@ -91,13 +99,15 @@ async def drop(connection: Connection, quarantine_id: int) -> bool:
 async def retry(connection: Connection, quarantine_id: int) -> None:
     """Apply a record's event from the log, in one transaction, on a session like a projector's own.
 
-    A user's rows are folded anew from the user's events, since later ones may have been applied meanwhile. Raises
+    The rows of a user or an achievement are folded anew from their events: later ones may have been applied. Raises
     NothingToRetry, or the database's error if the event still cannot be applied; then nothing has changed.
     """
     async with connection.transaction():
         row = await shown(connection, quarantine_id)
         if row is None:
             raise NothingToRetry(f"There is no quarantined record {quarantine_id}.")
+        if schema_name(row["generation"]) != await connection.fetchval("SELECT current_schema()"):
+            raise NothingToRetry("The record is of a generation that is not served any more; drop it.")
         if not row["applied"]:
             await _apply(connection, row)
         await connection.execute(DROP, quarantine_id)
@@ -111,7 +121,12 @@ async def _apply(connection: Connection, row: Record) -> None:
         raise NothingToRetry("The record says no position in the log, so nothing can be applied; drop it.")
     projected = await connection.fetchval(LOCK_PROGRESS, row["generation"], row["partition"])
     if row["user_id"] is None:
-        await connection.execute(EVENT, row["position"])
+        achievement_id = await connection.fetchval(ACHIEVEMENT_OF, row["position"])
+        for table in ROWS_OF_ACHIEVEMENT:
+            await connection.execute(f"DELETE FROM {table} WHERE achievement_id = $1", achievement_id)  # noqa: S608 - our own names
+        await connection.execute(
+            EVENTS_OF_ACHIEVEMENT, achievement_id, projected, row["generation"], row["quarantine_id"]
+        )
     else:
         await connection.execute(LEAVE_LEVELS, row["user_id"])
         for table in ROWS_OF_USER:

@@ -78,7 +78,7 @@ class Runner:
             await self._bisect(events, error)
         except UnknownEvents as error:
             # A copy in Kafka may be damaged; what the log itself has waits for the code that knows it.
-            if not isinstance(events, RecordBatch):
+            if events.size == 1 and not isinstance(events, RecordBatch):
                 raise
             await self._bisect(events, error)
 

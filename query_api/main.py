@@ -25,9 +25,15 @@ async def queries(settings: Settings) -> AsyncIterator[tuple[Service, dict[str, 
     """Run what the reads work with; yield it with the checks that say whether it is ready."""
     async with (
         open_pool(settings.database_url, Role.QUERY, size=POOL_SIZE) as pool,
-        following(settings.database_url, Role.QUERY, pool) as freshness,
+        following(settings.database_url, Role.QUERY, pool) as (freshness, watching),
     ):
-        yield Service(Reader(pool), freshness), {"database": checks.database(pool)}
+        yield (
+            Service(Reader(pool), freshness),
+            {
+                "database": checks.database(pool),
+                "freshness": checks.running(watching),
+            },
+        )
 
 
 def router() -> APIRouter:

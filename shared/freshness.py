@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import heapq
-import itertools
 import logging
 from collections.abc import AsyncIterator
 
@@ -13,6 +11,8 @@ from shared.runtime.database import FAILURES, Pool, Role, listen
 
 logger = logging.getLogger(__name__)
 
+LEAST_SECONDS = 0.25
+"""What even a wait of 0 takes at the most: the database has to be asked once."""
 POLL_SECONDS = 0.25
 """How often a waiter looks by itself; notifications only make it quicker."""
 
@@ -22,8 +22,7 @@ class Freshness:
 
     def __init__(self, url: str, role: Role, pool: Pool) -> None:
         self._url, self._role, self._pool = url, role, pool
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._order = itertools.count()
+        self._waiting: set[tuple[int, asyncio.Future[None]]] = set()
         self._poke = asyncio.Event()
 
     async def reached(self, position: int, seconds: float) -> bool:
@@ -31,16 +30,16 @@ class Freshness:
 
         The database is asked each time, once for all who wait: after a crash it may be behind what it said before.
         """
-        if seconds <= 0:
-            return False
         future = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (position, next(self._order), future))
+        self._waiting.add((position, future))
         self._poke.set()
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(max(seconds, LEAST_SECONDS)):
                 await future
         except TimeoutError:
             return False
+        finally:
+            self._waiting.discard((position, future))
         return True
 
     async def run(self) -> None:
@@ -53,7 +52,6 @@ class Freshness:
         while True:
             await heard(self._poke, POLL_SECONDS if self._waiting else None)
             self._poke.clear()
-            self._drop_those_who_left()
             if not self._waiting:
                 continue
             try:
@@ -64,19 +62,14 @@ class Freshness:
                 await asyncio.sleep(POLL_SECONDS)
 
     def _answer(self, position: int) -> None:
-        while self._waiting and self._waiting[0][0] <= position:
-            _, _, future = heapq.heappop(self._waiting)
-            if not future.done():
+        for wanted, future in list(self._waiting):
+            if wanted <= position and not future.done():
                 future.set_result(None)
-
-    def _drop_those_who_left(self) -> None:
-        while self._waiting and self._waiting[0][2].done():
-            heapq.heappop(self._waiting)
 
 
 @contextlib.asynccontextmanager
-async def following(url: str, role: Role, pool: Pool) -> AsyncIterator[Freshness]:
-    """Run a Freshness for as long as the context lasts."""
+async def following(url: str, role: Role, pool: Pool) -> AsyncIterator[tuple[Freshness, asyncio.Task[None]]]:
+    """Run a Freshness for as long as the context lasts; yield it with its task."""
     freshness = Freshness(url, role, pool)
-    async with background(freshness.run()):
-        yield freshness
+    async with background(freshness.run()) as task:
+        yield freshness, task

@@ -9,7 +9,7 @@ from shared.events.types import AchievementDefined, AchievementTranslated
 def define(command: DefineAchievement, state: State) -> AchievementDefined:
     """Add an achievement under a name that is free in its language."""
     if state.catalogue.holder(command.achievement_language, command.achievement_name.key) is not None:
-        raise AchievementNameTaken("another achievement has this name in this language")
+        raise AchievementNameTaken("Another achievement has this name in this language.")
     return AchievementDefined(
         achievement_id=state.last_achievement_id + 1,
         achievement_name=command.achievement_name.display,
@@ -26,7 +26,7 @@ def translate(command: TranslateAchievement, state: State) -> AchievementTransla
     achievement = find(command.achievement_id, state)
     holder = state.catalogue.holder(command.achievement_language, command.achievement_name.key)
     if holder not in {None, achievement.achievement_id}:
-        raise AchievementNameTaken("another achievement has this name in this language")
+        raise AchievementNameTaken("Another achievement has this name in this language.")
     return AchievementTranslated(
         achievement_id=achievement.achievement_id,
         achievement_name=command.achievement_name.display,
@@ -40,7 +40,7 @@ def find(achievement_id: int, state: State) -> Achievement:
     """Return the achievement with this id. Raises UnknownAchievement."""
     achievement = state.catalogue.get(achievement_id)
     if achievement is None:
-        raise UnknownAchievement("no achievement has this id")
+        raise UnknownAchievement("No achievement has this id.")
     return achievement
 
 
@@ -51,7 +51,7 @@ def find_named(name_key: str, state: State) -> Achievement:
     """
     ids = state.catalogue.named(name_key)
     if not ids:
-        raise UnknownAchievement("no achievement has this name")
+        raise UnknownAchievement("No achievement has this name.")
     if len(ids) > 1:
-        raise AmbiguousAchievementName("several achievements have this name in different languages; use achievement_id")
+        raise AmbiguousAchievementName("Several achievements have this name in different languages: use the id.")
     return find(next(iter(ids)), state)

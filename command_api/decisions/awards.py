@@ -21,7 +21,7 @@ def award(command: AwardAchievement, state: State) -> AchievementAwarded:
     user = users.find(command.username_key, state)
     achievement = _achievement(command, state)
     if not achievement.repeatable and (user.user_id, achievement.achievement_id) in state.held:
-        raise AlreadyAwarded("the user holds this achievement, which is awarded once only")
+        raise AlreadyAwarded("The user holds this achievement, which is awarded once only.")
     return AchievementAwarded(
         award_id=state.position + 1,
         user_id=user.user_id,
@@ -37,7 +37,7 @@ def revoke(command: RevokeAward, state: State) -> AwardRevoked:
     user = users.find(command.username_key, state) if command.username_key is not None else None
     awarded = state.awards.get(command.award_id)
     if awarded is None or (user and user.user_id != awarded.user_id):
-        raise UnknownAward("no award that stands has this id")
+        raise UnknownAward("No award that stands has this id.")
     return AwardRevoked(
         award_id=awarded.award_id,
         user_id=awarded.user_id,

@@ -83,7 +83,9 @@ class Catalogue:
         """Add an achievement, or put it in the place of its earlier self."""
         earlier = self._by_id.get(achievement.achievement_id)
         for language, text in earlier.texts.items() if earlier else ():
-            self._holder.pop((language, text.name_key), None)
+            # Names may have passed on by now: only what is still this one's is given up.
+            if self._holder.get((language, text.name_key)) == achievement.achievement_id:
+                del self._holder[language, text.name_key]
             self._named[text.name_key].discard(achievement.achievement_id)
         self._by_id[achievement.achievement_id] = achievement
         for language, text in achievement.texts.items():

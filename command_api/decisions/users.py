@@ -10,7 +10,7 @@ from shared.events.types import UserChanged, UserCreated
 def create(command: CreateUser, state: State) -> UserCreated:
     """Register a user under a name that nobody has."""
     if command.username.key in state.users:
-        raise UsernameTaken("another user has this name")
+        raise UsernameTaken("Another user has this name.")
     return UserCreated(
         user_id=state.last_user_id + 1,
         username=command.username.display,
@@ -26,7 +26,7 @@ def change(command: ChangeUser, state: State) -> UserChanged:
     name = command.new_username or Name(user.username, user.username_key)
     holder = state.users.get(name.key)
     if holder and holder.user_id != user.user_id:
-        raise UsernameTaken("another user has this name")
+        raise UsernameTaken("Another user has this name.")
     return UserChanged(
         user_id=user.user_id,
         username=name.display,
@@ -40,5 +40,5 @@ def find(username_key: str, state: State) -> User:
     """Return the user with this name. Raises UnknownUser."""
     user = state.users.get(username_key)
     if user is None:
-        raise UnknownUser("no user has this name")
+        raise UnknownUser("No user has this name.")
     return user

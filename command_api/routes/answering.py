@@ -87,7 +87,7 @@ async def respond(request: Request, answer: Answer, location: str | None) -> Res
 async def position_headers(request: Request, position: int) -> dict[str, str]:
     """Wait for the read models as the client prefers; return Event-Position and Event-Applied."""
     wanted = preferences(request.headers.get("prefer"))
-    applied = await service(request).freshness.reached(position, patience(wanted))
+    applied = not wanted.respond_async and await service(request).freshness.reached(position, patience(wanted))
     headers = {"Event-Position": str(position), "Event-Applied": "true" if applied else "false"}
     if wanted.applied:
         headers["Preference-Applied"] = wanted.applied
@@ -95,9 +95,7 @@ async def position_headers(request: Request, position: int) -> dict[str, str]:
 
 
 def patience(wanted: Preferences) -> float:
-    """Return for how many seconds to wait for the read models."""
-    if wanted.respond_async:
-        return 0.0
+    """Return for how many seconds to wait for the read models, unless the client prefers not to."""
     return APPLIED_SECONDS if wanted.wait is None else wanted.wait
 
 

@@ -1,7 +1,6 @@
 """Commands in bulk: an array, or a stream of lines read and answered in bounded memory."""
 
 import asyncio
-import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -91,9 +90,12 @@ class Streamed(Response):
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         """Send the parts as they come; a client that leaves ends it."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        with contextlib.suppress(ClientDisconnect):
+        try:
             async for part in self._parts:
                 await send({"type": "http.response.body", "body": part, "more_body": True})
+        except ClientDisconnect:
+            # Left without its end, so that a client that still listens knows that this is not all.
+            return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
@@ -131,42 +133,62 @@ async def _answer_array(request: Request, key: str | None) -> Response:
     if not isinstance(values, list) or len(values) > ARRAY_LIMIT:
         raise invalid_input(InputError("", f"The body has to be an array of at most {ARRAY_LIMIT} commands."))
     at_work = service(request)
-    headers = await _claim(at_work, key, hashlib.blake2b(raw, digest_size=16).digest())
+    known = await _claim(at_work, key, hashlib.blake2b(raw, digest_size=16).digest())
     check = strict_json.has_escapes(raw)
-    items = [_item(index, value, Keys(key), at_work.context, check=check) for index, value in enumerate(values)]
+    request_commands = _Commands(at_work)
     given: list[Answer] = []
-    for start in range(0, len(items), CHUNK):
-        given += await _answer(at_work, items[start : start + CHUNK])
-    position = max((answer.position for answer in given if answer.position is not None), default=None)
-    if position is not None:
+    for start in range(0, len(values), CHUNK):
+        chunk = enumerate(values[start : start + CHUNK], start)
+        items = [_item(index, value, Keys(key), at_work.context, check=check) for index, value in chunk]
+        given += await request_commands.answer(items)
+    position = _last_position(given)
+    headers = {"Idempotency-Replayed": "true"} if known and any(answer.replayed for answer in given) else {}
+    if position:
         headers |= await position_headers(request, position)
     return json_response(b"[" + b",".join(map(_result, given)) + b"]", headers=headers)
 
 
 async def _answer_stream(request: Request, key: str | None) -> Response:
-    headers = await _claim(service(request), key, NDJSON.encode())
-    return Streamed(_results(request, Keys(key)), headers)
+    known = await _claim(service(request), key, NDJSON.encode())
+    return Streamed(_results(request, Keys(key)), {"Idempotency-Replayed": "true"} if known else {})
 
 
 async def _results(request: Request, keys: Keys) -> AsyncIterator[bytes]:
-    """Yield result lines; while one chunk is committed, the next one is read and checked."""
+    """Yield result lines as soon as they are there; while one chunk is committed, the next one is read and checked."""
     at_work = service(request)
-    position, index = 0, 0
+    request_commands = _Commands(at_work)
+    chunks = _line_chunks(until_stopping(request))
+    coming = asyncio.ensure_future(anext(chunks, None))
     pending: asyncio.Task[list[Answer]] | None = None
-    async for lines in _line_chunks(until_stopping(request)):
-        items = [_line_item(number, line, keys, at_work.context) for number, line in enumerate(lines, index)]
-        index += len(lines)
-        task = asyncio.create_task(_answer(at_work, items))
+    position, index = 0, 0
+    try:
+        while True:
+            if pending is not None:
+                await asyncio.wait({coming, pending}, return_when=asyncio.FIRST_COMPLETED)
+            if pending is not None and pending.done():
+                position = max(position, _last_position(pending.result()))
+                yield _lines(pending.result())
+                pending = None
+            if (lines := await coming) is None:
+                break
+            coming = asyncio.ensure_future(anext(chunks, None))
+            items = [_line_item(number, line, keys, at_work.context) for number, line in enumerate(lines, index)]
+            index += len(lines)
+            if pending is not None:
+                position = max(position, _last_position(await pending))
+                yield _lines(pending.result())
+            pending = asyncio.create_task(request_commands.answer(items))
+    except ClientDisconnect:
         if pending is not None:
-            given = await pending
-            position = max([position, *(answer.position or 0 for answer in given)])
-            yield b"".join(_result(answer) + b"\n" for answer in given)
-        pending = task
-    if pending is not None:
-        given = await pending
-        position = max([position, *(answer.position or 0 for answer in given)])
-        await at_work.freshness.reached(position, patience(preferences(request.headers.get("prefer"))))
-        yield b"".join(_result(answer) + b"\n" for answer in given)
+            yield _lines(await pending)
+        raise
+    finally:
+        coming.cancel()
+    last = await pending if pending is not None else []
+    wanted = preferences(request.headers.get("prefer"))
+    if (position := max(position, _last_position(last))) and not wanted.respond_async:
+        await at_work.freshness.reached(position, patience(wanted))
+    yield _lines(last)
 
 
 async def _line_chunks(parts: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
@@ -202,24 +224,45 @@ def _item(index: int, value: object, keys: Keys, context: Context, *, check: boo
         return answers.refusal(problem)
 
 
-async def _answer(at_work: Service, items: Sequence[Submission | Answer]) -> list[Answer]:
-    """Return the answers in order; what was not valid is answered already."""
-    submissions = [item for item in items if isinstance(item, Submission)]
-    try:
-        decided = iter(await at_work.appender.submit_many(submissions) if submissions else [])
-    except (Overloaded, DatabaseUnavailable) as error:
-        failed = answers.refusal(not_taken(error))
-        decided = iter([failed] * len(submissions))
-    return [item if isinstance(item, Answer) else next(decided) for item in items]
+class _Commands:
+    """The commands of one request, chunk after chunk.
+
+    Once a chunk could not be taken, none that follows is: they may build on it, and a refusal would be remembered.
+    """
+
+    def __init__(self, at_work: Service) -> None:
+        self._at_work = at_work
+        self._failed: Answer | None = None
+
+    async def answer(self, items: Sequence[Submission | Answer]) -> list[Answer]:
+        """Return the answers in order; what was not valid is answered already."""
+        submissions = [item for item in items if isinstance(item, Submission)]
+        decided: list[Answer] = []
+        if submissions and self._failed is None:
+            try:
+                decided = await self._at_work.appender.submit_many(submissions)
+            except (Overloaded, DatabaseUnavailable) as error:
+                self._failed = answers.refusal(not_taken(error))
+        if self._failed is not None:
+            decided = [self._failed] * len(submissions)
+        remaining = iter(decided)
+        return [item if isinstance(item, Answer) else next(remaining) for item in items]
 
 
-async def _claim(at_work: Service, key: str | None, fingerprint: bytes) -> dict[str, str]:
-    """Bind the request's key to its body; return the header that tells a repetition. Raises a 422 Problem."""
+async def _claim(at_work: Service, key: str | None, fingerprint: bytes) -> bool:
+    """Bind the request's key to its body; return whether it was before. Raises IdempotencyKeyReused."""
     if key is None:
-        return {}
+        return False
     async with at_work.pool.acquire() as connection:
-        known = await claim(connection, key, fingerprint)
-    return {"Idempotency-Replayed": "true"} if known else {}
+        return await claim(connection, key, fingerprint)
+
+
+def _last_position(given: Sequence[Answer]) -> int:
+    return max((answer.position or 0 for answer in given), default=0)
+
+
+def _lines(given: Sequence[Answer]) -> bytes:
+    return b"".join(_result(answer) + b"\n" for answer in given)
 
 
 def _result(answer: Answer) -> bytes:

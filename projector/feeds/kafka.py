@@ -89,7 +89,7 @@ class _Consumption(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
         self._settings, self._reader, self._runner = settings, reader, runner
         self._held: dict[int, Held] = {}
         self._assigned: list[int] = []
-        self._behind_since: dict[int, float] = {}
+        self._due: dict[int, tuple[int, float]] = {}
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=settings.kafka_bootstrap_servers,
             group_id=settings.kafka_group,
@@ -198,10 +198,11 @@ class _Consumption(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
         positions = await self._reader.fetchval(LAST_IN_LOG)
         filled = False
         for partition in list(held):
-            if held[partition].position >= positions[partition]:
-                self._behind_since.pop(partition, None)
-            elif now - self._behind_since.setdefault(partition, now) > OVERDUE_SECONDS:
-                await self._refill(held, partition, positions[partition])
+            position, since = self._due.setdefault(partition, (positions[partition], now))
+            if held[partition].position >= position:
+                del self._due[partition]
+            elif now - since > OVERDUE_SECONDS:
+                await self._refill(held, partition, position)
                 filled = True
         return filled
 
@@ -211,4 +212,3 @@ class _Consumption(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
         while (at := held[partition]).position < upto:
             end = min(at.position + BATCH_LIMIT, upto)
             await self._project(held, LogBatch(at.position, end, {partition: at}, partitions))
-            self._behind_since.pop(partition, None)

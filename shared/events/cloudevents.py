@@ -57,7 +57,7 @@ def from_record(headers: Headers, value: bytes | None) -> Consumed:
     """Return what a record says. Raises MalformedRecord."""
     found = {name: text or b"" for name, text in headers}
     try:
-        return Consumed(
+        consumed = Consumed(
             position=_number(found["ce_position"]),
             previous=_number(found["ce_previous"]),
             type=found["ce_type"].decode(),
@@ -67,9 +67,12 @@ def from_record(headers: Headers, value: bytes | None) -> Consumed:
             event_id=UUID(found["ce_id"].decode()),
             data=(value or b"").decode(),
         )
+        if consumed.previous >= consumed.position:
+            raise ValueError("an event does not follow on itself")  # noqa: TRY301 - one treatment for all
     except (KeyError, ValueError) as error:
         message = f"not a Laurels event: {type(error).__name__} {error}"
         raise MalformedRecord(message) from error
+    return consumed
 
 
 def _number(text: bytes) -> int:

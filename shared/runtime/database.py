@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ UNREACHABLE: tuple[type[Exception], ...] = (
     asyncpg.LockNotAvailableError,
     asyncpg.DeadlockDetectedError,
     asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
 )
 """Failures that pass by themselves or by an operator's hand: worth another try, and a 503 to a client."""
 
@@ -54,9 +55,13 @@ class Role(StrEnum):
     QUERY = "laurels_query"
 
 
+KEEPALIVES = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
+"""Lets the server end the sessions of a host that has vanished, and their locks, within half a minute."""
+
+
 def session_settings(role: Role | None, settings: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return what a session starts with; `role` is what RESET goes back to, so that a pool cannot lose it."""
-    chosen = {"timezone": "UTC", "application_name": role.value if role else "laurels", "jit": "off"}
+    chosen = {"timezone": "UTC", "application_name": role.value if role else "laurels", "jit": "off", **KEEPALIVES}
     if role:
         chosen["role"] = role.value
     return {**chosen, **(settings or {})}
@@ -100,14 +105,7 @@ async def _keep_session(_connection: Any) -> None:  # noqa: ANN401
     """Skip asyncpg's reset: the services set nothing on a session, and the round trip would cost every read."""
 
 
-async def listen(
-    url: str,
-    role: Role,
-    channel: str,
-    heard: Callable[[], None],
-    *,
-    on_connected: Callable[[], Awaitable[None]] | None = None,
-) -> None:
+async def listen(url: str, role: Role, channel: str, heard: Callable[[], None]) -> None:
     """Call `heard` for every notification on the channel, reconnecting for ever; runs until cancelled.
 
     `heard` is called after each connect too, since notifications may have been missed before it.
@@ -115,24 +113,24 @@ async def listen(
     backoff = Backoff()
     while True:
         try:
-            connection = await connect(url, role)
-        except UNREACHABLE:
-            await backoff.sleep()
-            continue
-        lost = asyncio.Event()
-        try:
-            connection.add_termination_listener(lambda _connection, lost=lost: lost.set())
-            await connection.add_listener(channel, lambda *_: heard())
-            if on_connected:
-                await on_connected()
-            backoff.reset()
-            heard()
-            await lost.wait()
-            logger.warning("the connection that listens on %s was lost", channel)
-        except UNREACHABLE:
-            await backoff.sleep()
-        finally:
-            connection.terminate()
+            await _listen_once(url, role, channel, heard, backoff)
+        except FAILURES as error:
+            logger.debug("cannot listen on %s: %s", channel, error)
+        await backoff.sleep()
+
+
+async def _listen_once(url: str, role: Role, channel: str, heard: Callable[[], None], backoff: "Backoff") -> None:
+    connection = await connect(url, role)
+    lost = asyncio.Event()
+    try:
+        connection.add_termination_listener(lambda _connection: lost.set())
+        await connection.add_listener(channel, lambda *_: heard())
+        backoff.reset()
+        heard()
+        await lost.wait()
+        logger.warning("the connection that listens on %s was lost", channel)
+    finally:
+        connection.terminate()
 
 
 class Backoff:

@@ -13,6 +13,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.domain.errors import DomainError, InvalidInput
@@ -30,6 +31,7 @@ BODY_LIMIT: Final = 1024 * 1024
 BATCH_LIMIT: Final = 16 * BODY_LIMIT
 DRAINED: Final = 2 * BATCH_LIMIT
 """Bytes beyond the limit that are read and dropped: a client that still sends would not see the answer."""
+COMMANDS_PATH: Final = f"{PREFIX}/commands"
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 
@@ -46,6 +48,7 @@ def create_app(routers: Sequence[APIRouter], *, lifespan: Lifespan, protection: 
     app.add_exception_handler(DomainError, _on_domain_error)
     app.add_exception_handler(RequestValidationError, _on_bad_parameter)
     app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(ClientDisconnect, _on_nobody_there)
     for error in UNREACHABLE:
         app.add_exception_handler(error, _on_unreachable)
     app.add_exception_handler(Exception, _on_bug)
@@ -87,6 +90,11 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     detail = "Nothing is here." if error.status_code == 404 else "The request cannot be answered."  # noqa: PLR2004
     code = "not-found" if error.status_code == 404 else "refused"  # noqa: PLR2004
     return problem_response(Problem(error.status_code, code, detail))
+
+
+async def _on_nobody_there(_request: Request, _error: Exception) -> Response:
+    # Nobody reads this; it only keeps a client that left from looking like a mistake of ours.
+    return Response(status_code=400)
 
 
 async def _on_unreachable(_request: Request, error: Exception) -> Response:
@@ -151,13 +159,14 @@ class Edge:
             headers = Headers(scope=scope)
             client = scope["client"][0] if scope.get("client") else "unknown"
             self._protection.check(method, headers, client)
-            _check_accept(headers.get("accept"))
+            _check_accept(headers.get("accept"), (JSON, NDJSON) if path == COMMANDS_PATH else (JSON,))
 
 
-def _check_accept(accept: str | None) -> None:
-    if accept is None or accept == "*/*" or accepts(accept, JSON) or accepts(accept, NDJSON):
+def _check_accept(accept: str | None, offered: Sequence[str]) -> None:
+    wanted = (accept or "").strip() or "*/*"
+    if wanted == "*/*" or any(accepts(wanted, media_type) for media_type in offered):
         return
-    raise Problem(406, "not-acceptable", f"Answers are {JSON} or, from /commands, {NDJSON}.")
+    raise Problem(406, "not-acceptable", f"Answers here are {' or '.join(offered)}.")
 
 
 def accepts(header: str, media_type: str) -> bool:
@@ -204,35 +213,41 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 async def until_stopping(request: Request) -> AsyncIterator[bytes]:
-    """Yield the parts of a body that may have no end; it ends when the service stops, so that nothing holds that up."""
+    """Yield the parts of a body that may have no end.
+
+    Raises ClientDisconnect when the service stops, so that nothing holds that up.
+    """
     stopping = asyncio.create_task(request.app.state.stopping.wait())
     parts = request.stream()
+    part: asyncio.Future[bytes | None] | None = None
     try:
         while True:
             part = asyncio.ensure_future(anext(parts, None))
             await asyncio.wait([part, stopping], return_when=asyncio.FIRST_COMPLETED)
             if not part.done():
-                part.cancel()
-                return
+                raise ClientDisconnect
             if (received := part.result()) is None:
                 return
             yield received
     finally:
         stopping.cancel()
+        if part is not None:
+            part.cancel()
 
 
 def check_media_type(request: Request, media_types: Sequence[str]) -> str:
     """Return the media type of the body. Raises a 415 Problem when it is none of these."""
-    name, _, parameters = request.headers.get("content-type", "").partition(";")
-    charset = parameters.lower().replace('"', "").replace(" ", "")
-    if name.strip().lower() not in media_types or charset not in {"", "charset=utf-8"}:
+    name, *parameters = (part.strip().lower() for part in request.headers.get("content-type", "").split(";"))
+    charset = next((part[8:].strip('"') for part in parameters if part.startswith("charset=")), "utf-8")
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if name not in media_types or charset != "utf-8" or coding != "identity":
         raise Problem(
             415,
             "unsupported-media-type",
-            f"The body has to be {' or '.join(media_types)} in UTF-8.",
+            f"The body has to be {' or '.join(media_types)} in UTF-8, without a content coding.",
             headers={"Accept": ", ".join(media_types)},
         )
-    return name.strip().lower()
+    return name
 
 
 def _announced_length(request: Request) -> int:

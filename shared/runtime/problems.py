@@ -38,6 +38,7 @@ TITLES: Final[Mapping[str, str]] = {
     "unavailable": "Temporarily unavailable",
     "behind": "The read models are behind",
     "rate-limited": "Too many requests",
+    "content-too-large": "The body is too large",
     "unauthorized": "Credentials are missing or wrong",
     "forbidden": "Not allowed with these credentials",
 }

@@ -83,6 +83,13 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_number, pars
 
 def refuse_unstorable(value: object) -> None:
     """Raise a 400 Problem if a text anywhere in the value has a NUL character or a lone surrogate."""
+    try:
+        _refuse_unstorable(value)
+    except RecursionError:
+        raise _malformed("The body is nested too deeply.") from None
+
+
+def _refuse_unstorable(value: object) -> None:
     match value:
         case str():
             if "\0" in value or not _encodable(value):
@@ -90,11 +97,11 @@ def refuse_unstorable(value: object) -> None:
                 raise _malformed(message)
         case dict():
             for name, member in value.items():
-                refuse_unstorable(name)
-                refuse_unstorable(member)
+                _refuse_unstorable(name)
+                _refuse_unstorable(member)
         case list():
             for member in value:
-                refuse_unstorable(member)
+                _refuse_unstorable(member)
         case _:
             pass
 
