@@ -16,7 +16,7 @@ from command_api.commands import (
     TranslateAchievement,
 )
 from command_api.decisions import decide
-from command_api.decisions.state import Catalogue, State
+from command_api.decisions.state import Achievement, Catalogue, State, Text
 from shared.domain.errors import (
     AchievementNameTaken,
     AlreadyAwarded,
@@ -500,3 +500,27 @@ def test_the_unions_are_closed() -> None:
     assert decide(cast("Command", object()), past.state) is None
     past.state.record(cast("Event", object()))
     past.when(create("Bob", "ru", "Asia/Tokyo")).then(BOB)
+
+
+def test_a_name_that_has_passed_on_stays_with_its_new_holder() -> None:
+    """Changes may be taken in in any order: putting the former holder second takes nothing from the later one."""
+
+    def achievement(achievement_id: int, name: str) -> Achievement:
+        return Achievement(
+            achievement_id=achievement_id,
+            language="en",
+            point=10,
+            repeatable=True,
+            texts={"en": Text(name, name, "")},
+            created_at=NOW,
+            updated_at=NOW,
+        )
+
+    catalogue = Catalogue()
+    catalogue.put(achievement(1, "first"))
+
+    catalogue.put(achievement(2, "first"))
+    catalogue.put(achievement(1, "second"))
+
+    assert 2 == catalogue.holder("en", "first")
+    assert 1 == catalogue.holder("en", "second")

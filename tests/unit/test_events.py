@@ -290,3 +290,9 @@ def test_a_time_without_an_offset_is_malformed() -> None:
     headers = [(name, b"2026-01-31T12:00:00" if name == "ce_time" else value) for name, value in to_headers(RECORD, 5)]
     with pytest.raises(MalformedRecord, match="offset"):
         from_record(headers, b"{}")
+
+
+def test_an_event_that_follows_on_itself_is_malformed() -> None:
+    """The event before it in the partition is an earlier one."""
+    with pytest.raises(MalformedRecord, match="follow"):
+        from_record(to_headers(RECORD, RECORD.position), b"{}")
