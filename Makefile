@@ -32,9 +32,9 @@ check: $(VENV)/.test ## Lint, types and import contracts
 
 test: check ## Run everything that checks this project
 	$(BIN)/python -m pytest tests/unit -n 0 -q --cov --cov-branch --cov-report=term:skip-covered --cov-fail-under=100
-	$(BIN)/python -m pytest --ignore=tests/unit
+	$(BIN)/python -m pytest --ignore=tests/unit --ignore=tests/faults
 
-faults: $(VENV)/.test ## Kill, pause and cut everything under load, then draw up the account; SEED=…, KILLS=…, EVENTS=…
+faults: $(VENV)/.test ## Kill, pause and cut everything under load, and account for it; SEED= KILLS= EVENTS=
 	$(BIN)/python -m tests.faults.run --deployment embedded $(FAULTS)
 	$(BIN)/python -m tests.faults.run --deployment kafka $(FAULTS)
 FAULTS := $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS)) $(if $(EVENTS),--events $(EVENTS))

@@ -117,7 +117,10 @@ class Faults:
         await self.cluster.postgres.wait_for_death()
         await self.cluster.postgres.stop()
         self.cluster.postgres = EmbeddedPostgres(self.cluster.folder / "postgres")
-        await self.cluster.postgres.start()
+        connection = await self.cluster.postgres.start()
+        assert self.cluster.database is not None
+        # Where the path of the data is long, the socket lies in a folder that is made anew with every start.
+        self.cluster.database.target = Path(connection.host) / f".s.PGSQL.{connection.port}"
 
     async def _kill_backend(self) -> None:
         connection = await self._database()
