@@ -12,13 +12,13 @@ KILLS = "25"
 
 
 @pytest.mark.parametrize(
-    "deployment",
+    "place",
     [pytest.param(name, marks=pytest.mark.xdist_group(f"faults {name}")) for name in ("embedded", "kafka")],
 )
-def test_nothing_is_lost_or_counted_twice(deployment: str) -> None:
+def test_nothing_is_lost_or_counted_twice(place: str) -> None:
     """Whatever is killed, cut or paused, every acknowledged command is in the log and in the read models once."""
     with kafka_or_skip():
-        command = ["python", "-m", "tests.faults.run", "--deployment", deployment, "--seed", SEED, "--kills", KILLS]
+        command = ["python", "-m", "tests.faults.run", "--deployment", place, "--seed", SEED, "--kills", KILLS]
         done = run(command, environment={})
 
     assert 0 == done.returncode, f"{done.stdout}\n{done.stderr[-4000:]}"
