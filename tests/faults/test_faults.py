@@ -19,6 +19,6 @@ def test_nothing_is_lost_or_counted_twice(place: str) -> None:
     """Whatever is killed, cut or paused, every acknowledged command is in the log and in the read models once."""
     with kafka_or_skip():
         command = ["python", "-m", "tests.faults.run", "--deployment", place, "--seed", SEED, "--kills", KILLS]
-        done = run(command, environment={})
+        done = run(command, environment={}, seconds=900)
 
     assert 0 == done.returncode, f"{done.stdout}\n{done.stderr[-4000:]}"
