@@ -30,7 +30,7 @@ check: $(VENV)/.test ## Lint, types and import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check ## Run everything that checks this project
+test: check ## Run everything that checks this project, but the fault runs
 	$(BIN)/python -m pytest tests/unit -n 0 -q --cov --cov-branch --cov-report=term:skip-covered --cov-fail-under=100
 	$(BIN)/python -m pytest --ignore=tests/unit --ignore=tests/faults
 
