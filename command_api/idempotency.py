@@ -28,7 +28,7 @@ SELECT event_id, position, type, schema_version, user_id, data::text AS data, re
 FROM events WHERE event_id = ANY($1::uuid[])
 """
 
-# Two bulk requests may bind the same key at once; the first one keeps it.
+# A bulk request may have bound the key meanwhile, without the lock that groups take; it keeps it.
 REMEMBER = """
 INSERT INTO write_model.idempotency (key, fingerprint, status, body, position, recorded_at)
 SELECT *, $6::timestamptz FROM unnest($1::text[], $2::bytea[], $3::smallint[], $4::bytea[], $5::bigint[])

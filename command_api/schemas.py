@@ -133,14 +133,6 @@ def idempotency_key(text: str) -> str:
 IdempotencyKey = Annotated[str, AfterValidator(idempotency_key), Field(min_length=1, max_length=255)]
 
 
-def lookup_key(username: str) -> str:
-    """Return the key under which a user is looked up; a name that no user can have leads to nobody."""
-    try:
-        return names.username(username).key
-    except InvalidName:
-        return ""
-
-
 class Input(BaseModel):
     """Base of all input: strict types, no unknown fields."""
 
@@ -273,7 +265,7 @@ class ChangeUserCommand(BulkCommand):
     def command(self) -> Command:
         """Return the command."""
         return commands.ChangeUser(
-            username_key=lookup_key(self.username),
+            username_key=names.lookup_key(self.username),
             new_username=self.new_username,
             user_language=self.user_language,
             user_timezone=self.user_timezone,
@@ -306,7 +298,7 @@ class AwardAchievementCommand(NewAward, BulkCommand):
 
     def command(self) -> Command:  # type: ignore[override]  # the single request has the name in its path
         """Return the command."""
-        return NewAward.command(self, lookup_key(self.username))
+        return NewAward.command(self, names.lookup_key(self.username))
 
 
 class RevokeAwardCommand(Revocation, BulkCommand):

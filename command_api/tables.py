@@ -1,6 +1,6 @@
 """The write side's own tables: just what decisions need to know, the remembered answers, and the relay's lease.
 
-They are changed only in the transaction that appends the events they follow from.
+What decisions need is changed only in the transaction that appends the events it follows from.
 """
 
 import sqlalchemy as sa

@@ -113,6 +113,10 @@ class Poison:
     kafka_offset: int | None = None
 
 
+def _moved(held: Mapping[int, Held], advances: Sequence[Advance]) -> dict[int, Held]:
+    return {**held, **{advance.partition: Held(advance.new, advance.epoch) for advance in advances}}
+
+
 class Batch(Protocol):
     """Some events, and how they move the checkpoints."""
 
@@ -123,6 +127,10 @@ class Batch(Protocol):
     @property
     def advances(self) -> Sequence[Advance]:
         """How the checkpoints move once the batch is applied."""
+
+    @property
+    def held_afterwards(self) -> dict[int, Held]:
+        """Where the partitions are once the batch is applied."""
 
     async def fill(self, connection: Connection) -> int:
         """Fill the relation and return the number of events. Raises UnknownEvents or MissingEvents."""
@@ -168,7 +176,7 @@ class LogBatch:
     @property
     def held_afterwards(self) -> dict[int, Held]:
         """Where the partitions are once the batch is applied."""
-        return {advance.partition: Held(advance.new, advance.epoch) for advance in self.advances}
+        return _moved(self.held, self.advances)
 
     def halves(self) -> "tuple[LogBatch, LogBatch]":
         """Cut the range in two."""
@@ -246,7 +254,7 @@ class RecordBatch:
     @property
     def held_afterwards(self) -> dict[int, Held]:
         """Where the partitions are once the batch is applied."""
-        return {**self.held, **{advance.partition: Held(advance.new, advance.epoch) for advance in self.advances}}
+        return _moved(self.held, self.advances)
 
     def halves(self) -> "tuple[RecordBatch, RecordBatch]":
         """Cut the records in two."""

@@ -5,8 +5,9 @@ from fastapi import APIRouter, Request, Response
 from command_api.commands import RevokeAward
 from command_api.routes.answering import body_of, execute, service
 from command_api.routes.documentation import command_route
-from command_api.schemas import NewAward, Revocation, lookup_key
+from command_api.schemas import NewAward, Revocation
 from shared import representations
+from shared.domain.names import lookup_key
 from shared.runtime import strict_json
 from shared.runtime.http import BODY_LIMIT, check_media_type, path_id, read_body
 

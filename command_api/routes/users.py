@@ -4,8 +4,9 @@ from fastapi import APIRouter, Request, Response
 
 from command_api.routes.answering import body_of, execute
 from command_api.routes.documentation import command_route
-from command_api.schemas import NewUser, UserChanges, lookup_key
+from command_api.schemas import NewUser, UserChanges
 from shared import representations
+from shared.domain.names import lookup_key
 
 router = APIRouter(tags=["users"])
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
-from projector.batch import Held, LogBatch, MissingEvents, Poison, Record, RecordBatch, UnknownEvents
+from projector.batch import Batch, Held, LogBatch, MissingEvents, Poison, Record, RecordBatch, UnknownEvents
 from projector.runner import Runner, TakenOver
 from shared.event_log import partition_count
 from shared.events.cloudevents import MalformedRecord, from_record
@@ -186,7 +186,7 @@ class _Consumption(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
             last = event.position
         return fresh
 
-    async def _project(self, held: dict[int, Held], events: RecordBatch | LogBatch) -> None:
+    async def _project(self, held: dict[int, Held], events: Batch) -> None:
         await self._runner.project(events)
         held.update(events.held_afterwards)
 

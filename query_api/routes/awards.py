@@ -10,9 +10,9 @@ from query_api.answering import answer, parameters, service
 from query_api.paging import bad_cursor, next_link, page
 from query_api.queries.awards import USER_AWARDS
 from query_api.routes.documentation import read_route
-from query_api.routes.users import lookup_key
 from shared import representations
 from shared.domain.errors import UnknownUser
+from shared.domain.names import lookup_key
 
 router = APIRouter(tags=["awards"])
 

@@ -8,7 +8,7 @@ from query_api.queries.users import USER_BY_NAME, USERS
 from query_api.routes.documentation import read_route
 from shared import representations
 from shared.domain.errors import UnknownUser
-from shared.domain.names import InvalidName, username
+from shared.domain.names import lookup_key
 
 router = APIRouter(tags=["users"])
 
@@ -37,11 +37,3 @@ async def get_user(request: Request, username: str) -> Response:
     if not reading.rows:
         raise UnknownUser("No user has this name.")
     return answer(reading, {name: reading.rows[0][name] for name in FIELDS})
-
-
-def lookup_key(name: str) -> str:
-    """Return the key under which a user is looked up. Raises UnknownUser for a name that no user can have."""
-    try:
-        return username(name).key
-    except InvalidName:
-        raise UnknownUser("No user has this name.") from None

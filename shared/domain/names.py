@@ -18,6 +18,7 @@ __all__ = [
     "Name",
     "achievement_description",
     "achievement_name",
+    "lookup_key",
     "settled",
     "username",
 ]
@@ -68,6 +69,14 @@ def username(raw: str) -> Name:
         message = "This username is reserved."
         raise InvalidName(message)
     return name
+
+
+def lookup_key(raw: str) -> str:
+    """Return the key under which a user is looked up; a name that no user can have leads to nobody."""
+    try:
+        return username(raw).key
+    except InvalidName:
+        return ""
 
 
 def achievement_name(raw: str) -> Name:

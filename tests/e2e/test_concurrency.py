@@ -9,11 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import asyncpg
 import httpx
 
-from tests.support.deployments import Laurels
-from tests.support.synchronously import synchronously
+from tests.support.deployments import Laurels, fetch
 
 API = "/api/v1"
 SECONDS = 60.0
@@ -45,17 +43,6 @@ class Attempt:
     def body(self) -> bytes:
         """What is posted."""
         return json.dumps({"achievement_name": self.achievement}).encode()
-
-
-def fetch(laurels: Laurels, query: str) -> Sequence[asyncpg.Record]:
-    async def ask() -> Sequence[asyncpg.Record]:
-        connection = await asyncpg.connect(laurels.database_url)
-        try:
-            return await connection.fetch(query)
-        finally:
-            await connection.close()
-
-    return synchronously(ask())
 
 
 def given_users_and_achievements(laurels: Laurels) -> None:

@@ -15,13 +15,11 @@ from typing import Any
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import quoteattr
 
-import asyncpg
 import httpx
 import pytest
 
-from tests.support.deployments import Laurels
+from tests.support.deployments import Laurels, fetch
 from tests.support.processes import free_port, run, start
-from tests.support.synchronously import synchronously
 
 API = "/api/v1"
 SECONDS = 60.0
@@ -189,17 +187,6 @@ def fails(settings: Settings, *arguments: str) -> str:
 
 
 # The instance
-
-
-def fetch(laurels: Laurels, query: str) -> Sequence[asyncpg.Record]:
-    async def ask() -> Sequence[asyncpg.Record]:
-        connection = await asyncpg.connect(laurels.database_url)
-        try:
-            return await connection.fetch(query)
-        finally:
-            await connection.close()
-
-    return synchronously(ask())
 
 
 def head(laurels: Laurels) -> int:

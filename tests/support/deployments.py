@@ -78,6 +78,19 @@ class Laurels:
         os.kill(self.postgres.pid, signal.SIGKILL)
 
 
+def fetch(laurels: Laurels, query: str) -> Sequence[asyncpg.Record]:
+    """Ask the instance's database."""
+
+    async def ask() -> Sequence[asyncpg.Record]:
+        connection = await asyncpg.connect(laurels.database_url)
+        try:
+            return await connection.fetch(query)
+        finally:
+            await connection.close()
+
+    return synchronously(ask())
+
+
 @contextmanager
 def _client(laurels: Laurels) -> Iterator[Laurels]:
     try:

@@ -14,6 +14,7 @@ from shared.domain.names import (
     Name,
     achievement_description,
     achievement_name,
+    lookup_key,
     settled,
     username,
 )
@@ -204,3 +205,9 @@ def test_a_form_that_never_settles_is_refused() -> None:
     """After three more applications a changing form is given up, as RFC 8266 asks."""
     assert "aaa" == settled("", lambda value: "aaa"[: len(value) + 1])
     assert error_of(lambda raw: settled(raw, lambda value: value + "a"), "a")
+
+
+def test_a_name_that_nobody_can_have_is_looked_up_in_vain() -> None:
+    """Looking up never fails: what is no username leads to a key that no user has."""
+    assert "ada" == lookup_key("Ada")
+    assert "" == lookup_key("a/b")
