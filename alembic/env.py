@@ -1,6 +1,7 @@
 """Runs the migrations over the database that the settings name, or over a connection that is handed in."""
 
 import asyncio
+import time
 from collections.abc import Iterable
 
 import asyncpg
@@ -15,6 +16,7 @@ from shared import event_log, read_models
 from shared.runtime.settings import Settings
 
 LOCK = 0x6C6175  # "lau": migrations of one database take turns
+PAUSE_SECONDS = 0.1
 
 
 def target_metadata(live: int | None) -> Iterable[sa.MetaData]:
@@ -29,7 +31,7 @@ def target_metadata(live: int | None) -> Iterable[sa.MetaData]:
 def migrate(connection: Connection) -> None:
     """Bring the database to the revision that alembic was asked for."""
     connection.execute(sa.text("SET lock_timeout = '10s'"))
-    connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": LOCK})
+    _take_turns(connection)
     live = None
     if sa.inspect(connection).has_table("generations"):
         live = connection.scalar(sa.text("SELECT generation FROM generations WHERE state = 'live'"))
@@ -49,6 +51,13 @@ def migrate(connection: Connection) -> None:
     finally:
         connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), {"key": LOCK})
         connection.commit()
+
+
+def _take_turns(connection: Connection) -> None:
+    # Asking again and again, since a session that waits in a statement would hold up an index built concurrently.
+    while not connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK}):
+        connection.rollback()
+        time.sleep(PAUSE_SECONDS)
 
 
 async def main() -> None:

@@ -12,7 +12,7 @@ from rich.table import Table
 from cli.client import CliError
 from projector import quarantine
 from projector.batch import CREATE, SESSION
-from shared.read_models import live_generation, schema_name
+from shared.read_models import schema_name, served_generation
 from shared.runtime.database import Connection, Role, connect
 
 T = TypeVar("T")
@@ -68,7 +68,7 @@ def _run(url: str, work: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
 async def _on_a_projector_session(url: str, work: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
     connection = await connect(url, Role.PROJECTOR)
     try:
-        generation = await live_generation(connection)
+        generation = await served_generation(connection)
     finally:
         await connection.close()
     path = f"{schema_name(generation)}, public"

@@ -7,18 +7,17 @@ from typing import Any
 
 import asyncpg
 
-from shared.read_models import live_generation, schema_name
+from shared.read_models import SERVED, schema_name, served_generation
 from shared.runtime.database import Pool, Record
 
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 
-WRAPPED = """
-SELECT (SELECT generation FROM generations WHERE state = 'live') AS live, read_position({generation}) AS read_position,
-       answer.*
-FROM (SELECT true) AS once LEFT JOIN LATERAL (SELECT true AS found, q.* FROM ({query}) AS q) AS answer ON true
-"""
+WRAPPED = f"""
+SELECT ({SERVED}) AS served, read_position({{generation}}) AS read_position, answer.*
+FROM (SELECT true) AS once LEFT JOIN LATERAL (SELECT true AS found, q.* FROM ({{query}}) AS q) AS answer ON true
+"""  # noqa: S608 - put together from constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ class Reading:
 
 
 class Reader:
-    """Asks the live generation. Queries name its tables as `{g}.table`."""
+    """Asks the generation that is served. Queries name its tables as `{g}.table`."""
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
@@ -38,21 +37,21 @@ class Reader:
         self._texts: dict[str, str] = {}
 
     async def read(self, query: str, *arguments: Any) -> Reading:  # noqa: ANN401 - whatever PostgreSQL takes
-        """Return the answer of the generation that is live as it is given. Raises a database error."""
+        """Return the answer of the generation that is served as it is given. Raises a database error."""
         async with self.pool.acquire() as connection:
             for _ in range(ATTEMPTS):
                 if not self._generation:
-                    self._switch(await live_generation(connection))
+                    self._switch(await served_generation(connection))
                 try:
                     rows = await connection.fetch(self._text(query), *arguments)
                 except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
-                    # The generation was dropped after another had gone live.
+                    # The generation was dropped after another had taken its place.
                     self._switch(0)
                     continue
-                if rows[0]["live"] == self._generation:
+                if rows[0]["served"] == self._generation:
                     return Reading([row for row in rows if row["found"]], rows[0]["read_position"])
-                self._switch(rows[0]["live"])
-        message = "the live generation changed with every attempt"
+                self._switch(rows[0]["served"])
+        message = "the served generation changed with every attempt"
         raise asyncpg.InterfaceError(message)
 
     def _switch(self, generation: int) -> None:

@@ -24,6 +24,8 @@ events = sa.Table(
     sa.Column("user_id", sa.BigInteger),
     sa.Column("data", JSONB, nullable=False),
     sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Index("events_of_user", "user_id", "position", postgresql_where=sa.text("user_id IS NOT NULL")),
+    sa.Index("revocations_in_log", "position", postgresql_where=sa.text("type = 'award-revoked'")),
 )
 
 log_head = sa.Table(

@@ -1,15 +1,19 @@
-"""What both ends of the read side share: which generation is live, and how far each partition has been projected.
+"""What both ends of the read side share: which generations there are, and how far each partition has been projected.
 
 A generation is a PostgreSQL schema, `generation_N`, with one full set of read models. Its tables belong to the
-projector (`projector/projections/`); the tables here say which generation is served and where it stands.
+projector (`projector/projections/`); the tables here say which generation is served and where it stands. A generation
+is *building*, then stands *by*, followed by the projectors of its version, and at most one of all is *live*.
 """
 
 from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import BYTEA
+from sqlalchemy.dialects.postgresql import BYTEA, JSONB
 
 from shared.runtime.database import Connection
+
+VERSION: Final = 1
+"""That of the read models which this code fills and reads: raised whenever a projection would give other rows."""
 
 metadata = sa.MetaData()
 
@@ -19,8 +23,33 @@ generations = sa.Table(
     sa.Column("generation", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-    sa.CheckConstraint("state IN ('building', 'live', 'kept')", name="generation_state"),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("verified_at", sa.DateTime(timezone=True)),
+    sa.Column("verified_position", sa.BigInteger),
+    sa.Column("drift", sa.BigInteger),
+    sa.CheckConstraint("state IN ('building', 'standby', 'live')", name="generation_state"),
     sa.Index("one_live_generation", "state", unique=True, postgresql_where=sa.text("state = 'live'")),
+    comment=(
+        "version: that of the code whose projections fill it. drift: rows that differed when it was last verified."
+    ),
+)
+
+rebuilds = sa.Table(
+    "rebuilds",
+    metadata,
+    sa.Column("rebuild_id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("generation", sa.Integer),
+    sa.Column("transport", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("phase", sa.Text, nullable=False),
+    sa.Column("position", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("target", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("events_per_second", sa.Double),
+    sa.Column("error", sa.Text),
+    sa.Column("options", JSONB, nullable=False, server_default=sa.text("'{}'")),
+    sa.Column("started_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("finished_at", sa.DateTime(timezone=True)),
+    sa.CheckConstraint("state IN ('running', 'done', 'failed', 'dropped')", name="rebuild_state"),
 )
 
 progress = sa.Table(
@@ -55,18 +84,27 @@ PROJECTED_CHANNEL: Final = "laurels_projected"
 """NOTIFY channel: a projector committed a batch, or another generation went live."""
 
 
+GENERATIONS_CHANNEL: Final = "laurels_generations"
+"""NOTIFY channel: a generation came, went or went live."""
+
+# While versions change, services of the older one go on with its generation for as long as it is followed.
+SERVED: Final = f"""
+SELECT generation FROM generations WHERE state <> 'building'
+ORDER BY version = {VERSION} DESC, state = 'live' DESC, generation DESC LIMIT 1
+"""  # noqa: S608 - put together from constants
+"""The generation that this version of the code reads: the live one, unless that is of another version."""
+
+
 def schema_name(generation: int) -> str:
     """Return the PostgreSQL schema that holds a generation's tables."""
     return f"generation_{generation}"
 
 
-async def live_generation(connection: Connection) -> int:
+async def served_generation(connection: Connection) -> int:
     """Return the number of the generation that reads are served from."""
-    return int(await connection.fetchval("SELECT generation FROM generations WHERE state = 'live'"))
+    return int(await connection.fetchval(SERVED))
 
 
 async def visible_position(connection: Connection) -> int:
-    """Return the Read-Position of the live generation: every event up to it is in the read models."""
-    return int(
-        await connection.fetchval("SELECT read_position(generation) FROM generations WHERE state = 'live'"),
-    )
+    """Return the Read-Position of the served generation: every event up to it is in the read models."""
+    return int(await connection.fetchval(f"SELECT read_position(({SERVED}))"))

@@ -17,7 +17,7 @@ from projector.batch import Batch, Held, LogBatch, MissingEvents, Poison, Record
 from projector.runner import Runner, TakenOver
 from shared.event_log import partition_count
 from shared.events.cloudevents import MalformedRecord, from_record
-from shared.read_models import live_generation
+from shared.read_models import served_generation
 from shared.runtime.database import FAILURES, Backoff, OwnConnection, Role, connect
 from shared.runtime.kafka import WrongTopic, ensure_topic
 from shared.runtime.settings import Settings
@@ -63,7 +63,7 @@ class KafkaFeed:
         try:
             # Whoever comes first makes the topic; a consumer that waits for one complains ten times a second.
             await ensure_topic(self._settings, await partition_count(reader))
-            runner = await Runner.open(self._settings.database_url, await live_generation(reader))
+            runner = await Runner.open(self._settings.database_url, await served_generation(reader))
             try:
                 await self._consume(_Consumption(self._settings, reader, runner), backoff)
             finally:

@@ -7,7 +7,7 @@ from typing import Final
 from projector.batch import LogBatch, MissingEvents, UnknownEvents
 from projector.runner import Runner, TakenOver
 from shared.event_log import APPENDED_CHANNEL, head_position, partition_count
-from shared.read_models import live_generation
+from shared.read_models import served_generation
 from shared.runtime.background import heard
 from shared.runtime.database import FAILURES, Backoff, OwnConnection, Role, connect, listen
 
@@ -57,7 +57,7 @@ class PostgresFeed:
         reader = await connect(self._url, Role.PROJECTOR)
         try:
             await reader.execute(STAND_BY, timeout=None)
-            runner = await Runner.open(self._url, await live_generation(reader))
+            runner = await Runner.open(self._url, await served_generation(reader))
             try:
                 await self._project_all(reader, runner, backoff)
             finally:
