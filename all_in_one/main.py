@@ -16,9 +16,14 @@ import projector.main
 import query_api.main
 from all_in_one.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
 from all_in_one.migrations import migrate
+from projector import admin
+from projector.admin import administration
+from projector.generation import Behind
+from projector.rebuild import Busy, Refused, renew
 from shared.gauges import refresh_positions
 from shared.runtime import checks
 from shared.runtime.background import background
+from shared.runtime.database import Role, open_pool
 from shared.runtime.http import create_app
 from shared.runtime.operations import Check, operations
 from shared.runtime.protection import Protection
@@ -42,6 +47,8 @@ def app(settings: Settings) -> FastAPI:
             commands, found = await stack.enter_async_context(command_api.main.commands(settings))
             queries, _ = await stack.enter_async_context(query_api.main.queries(settings))
             projecting = await stack.enter_async_context(projector.main.projecting(settings))
+            pool = await stack.enter_async_context(open_pool(settings.database_url, Role.PROJECTOR, size=2))
+            app.state.administration = await stack.enter_async_context(administration(settings, pool))
             ready.update(found, projector=projecting)
             if settings.transport is Transport.KAFKA:
                 relay = command_api.relay.Relay(settings)
@@ -54,10 +61,11 @@ def app(settings: Settings) -> FastAPI:
     async def refresh() -> None:
         await refresh_positions(service.state.queries.reader.pool)
 
+    protection = Protection(settings)
     service = create_app(
-        [query_api.main.router(), command_api.main.router(), operations(ready, refresh)],
+        [query_api.main.router(), command_api.main.router(), operations(ready, refresh), admin.routes(protection)],
         lifespan=lifespan,
-        protection=Protection(settings),
+        protection=protection,
     )
     return service
 
@@ -91,6 +99,7 @@ async def _up(
     async with _database(settings) as (url, death):
         configured = settings.model_copy(update={"database_url": url})
         await asyncio.to_thread(migrate, url)
+        await _renew(configured, announce)
         started.set()
         base_url = _base_url(settings, listener.getsockname()[1])
         with _instance_file(settings, base_url):
@@ -110,6 +119,13 @@ async def _up(
             if dying.done():
                 raise Stopped(str(dying.result()))
             dying.cancel()
+
+
+async def _renew(settings: Settings, announce: Callable[[str], None]) -> None:
+    try:
+        await renew(settings, announce)
+    except (Busy, Refused, Behind) as error:
+        raise Stopped(str(error)) from error
 
 
 @contextlib.asynccontextmanager

@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -17,7 +18,8 @@ from rich.table import Table
 from all_in_one.embedded_postgres import EmbeddedPostgresError, find_running
 from all_in_one.main import Stopped, running_base_url, up
 from all_in_one.migrations import MigrationError
-from cli import quarantine
+from cli import quarantine, what_if
+from cli import rebuild as rebuilding
 from cli.client import CliError, progress_bars
 from cli.demo import load_demo
 from cli.openapi import whole_document
@@ -25,6 +27,7 @@ from cli.stackexchange import import_dump
 from cli.status import Status, read_status
 from command_api.republishing import BeyondTheLog
 from command_api.republishing import republish as send_back
+from projector.rebuild import Plan
 from shared.runtime.database import FAILURES, Role, connect
 from shared.runtime.process import configure_logging, load_settings
 from shared.runtime.server import PortTaken
@@ -42,6 +45,15 @@ quarantined = typer.Typer(help="Records that could not be applied.", no_args_is_
 app.add_typer(quarantined, name="quarantine")
 errors = Console(stderr=True)
 INTERRUPTED = 130
+
+
+class Carrier(StrEnum):
+    """Where a rebuild reads the events."""
+
+    LOG = "log"
+    KAFKA = "kafka"
+
+
 DATABASE_TROUBLE: tuple[type[Exception], ...] = (LookupError, *FAILURES)
 
 Url = Annotated[str, typer.Option("--url", help="Where Laurels listens; the instance on LAURELS_DATA_DIR by default.")]
@@ -114,6 +126,49 @@ async def _republish(url: str, first: int) -> None:
         await connection.close()
 
 
+@app.command()
+def rebuild(
+    *,
+    transport: Annotated[
+        Carrier, typer.Option(help="Where the events are read: the log itself, or Kafka.")
+    ] = Carrier.LOG,
+    projection: Annotated[str, typer.Option(help="Rebuild this projection only, and copy the others.")] = "",
+    keep: Annotated[int, typer.Option(min=0, help="Generations that go on standing by, for a rollback.")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Build and compare, but do not switch.")] = False,
+    drop: Annotated[bool, typer.Option("--drop", help="Only drop what an interrupted rebuild left.")] = False,
+) -> None:
+    """Build the read models anew beside the live ones, verify them, and switch to them."""
+    settings = database_settings()
+    if drop:
+        rebuilding.drop_unfinished(settings.database_url)
+        return
+    plan = Plan(transport=transport.value, projection=projection or None, keep=keep, dry_run=dry_run)
+    if not rebuilding.rebuild(settings, plan):
+        sys.exit(1)
+
+
+@app.command()
+def rollback() -> None:
+    """Serve reads from the generation before the last rebuild again."""
+    rebuilding.rollback(database_settings().database_url)
+
+
+@app.command()
+def verify() -> None:
+    """Compare every row that is served with what the log says; exit with 1 if any differs."""
+    if not rebuilding.verification(database_settings().database_url):
+        sys.exit(1)
+
+
+@app.command("what-if")
+def what_if_command(
+    points: Annotated[list[str] | None, typer.Option(help="Other points, as 'First run=50'; may be repeated.")] = None,
+    timezone: Annotated[str, typer.Option(help="Take every day in this time zone, as Europe/Moscow.")] = "",
+) -> None:
+    """Show who would lead and who would move under other rules, without touching what is served."""
+    what_if.show(database_settings().database_url, points or [], timezone)
+
+
 @quarantined.command("list")
 def quarantine_list() -> None:
     """List the records that could not be applied."""
@@ -177,6 +232,12 @@ def base_url(settings: Settings, given: str) -> str:
     except httpx.HTTPError:
         fail(f"No Laurels answers on {guessed}. Start one with `make run`, or name another with --url.")
     return guessed
+
+
+def database_settings() -> Settings:
+    """Return the settings with the database of the instance that they name."""
+    settings = load_settings()
+    return settings.model_copy(update={"database_url": database_url(settings)})
 
 
 def database_url(settings: Settings) -> str:

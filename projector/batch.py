@@ -1,11 +1,12 @@
 """The relation `batch`: what every projection reads, and the two ways to fill it."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from shared.events.cloudevents import Consumed
-from shared.events.codec import SCHEMA_VERSIONS
+from shared.events.codec import SCHEMA_VERSIONS, UPCASTERS, upcast
 from shared.runtime.database import Connection
 
 CREATE: Final = (
@@ -26,8 +27,10 @@ CREATE: Final = (
 )
 """`moves` is written by the projection of totals for the one of differences: what each user's totals were and are."""
 
+# What awards say is in columns of its own, so their data need not be copied.
 COLUMNS: Final = """
-    position, partition, type, user_id, recorded_at, data,
+    position, partition, type, user_id, recorded_at,
+    CASE WHEN type NOT IN ('achievement-awarded', 'award-revoked') THEN data END AS data,
     (data ->> 'award_id')::bigint AS award_id, (data ->> 'achievement_id')::bigint AS achievement_id,
     (data ->> 'points')::integer AS points, (data ->> 'awarded_at')::timestamptz AS awarded_at,
     (data ->> 'local_day')::date AS local_day
@@ -46,21 +49,21 @@ SESSION: Final = {
     "idle_in_transaction_session_timeout": "10s",
 }
 
-KNOWN_VERSIONS: Final = "{" + ", ".join(f'"{name}": {version}' for name, version in SCHEMA_VERSIONS.items()) + "}"
+BULK_SESSION: Final = {
+    # Large batches into tables without indexes: joins by hash, sorts in memory, and statistics instead of guesses.
+    "work_mem": "256MB",
+    "maintenance_work_mem": "256MB",
+    "temp_buffers": "256MB",
+    "synchronous_commit": "off",
+    "client_min_messages": "warning",
+}
 
-FROM_LOG: Final = f"""
-INSERT INTO batch SELECT {COLUMNS} FROM events
-WHERE position > $1 AND position <= $2 AND position > ($3::bigint[])[partition + 1]
-  AND schema_version <= coalesce(($4::jsonb ->> type)::int, 0)
-"""  # noqa: S608 - put together from constants
-COUNT_IN_LOG: Final = """
-SELECT count(*) FROM events
-WHERE position > $1 AND position <= $2 AND position > ($3::bigint[])[partition + 1]
-"""
-EVENT_IN_LOG: Final = """
-SELECT partition, user_id, convert_to(data::text, 'UTF8') AS record FROM events
-WHERE position > $1 AND position <= $2 AND position > ($3::bigint[])[partition + 1]
-"""
+RECORD: Final = "position, partition, type, schema_version, user_id, recorded_at, data::text AS data"
+RANGE: Final = "position > $1 AND position <= $2 AND position > ($3::bigint[])[partition + 1]"
+COUNT_IN_LOG: Final = f"SELECT count(*) FROM events WHERE {RANGE}"  # noqa: S608 - put together from constants
+EVENT_IN_LOG: Final = f"""
+SELECT partition, user_id, convert_to(data::text, 'UTF8') AS record FROM events WHERE {RANGE}
+"""  # noqa: S608 - the same
 
 FROM_RECORDS: Final = f"""
 INSERT INTO batch SELECT {COLUMNS} FROM (
@@ -68,8 +71,8 @@ INSERT INTO batch SELECT {COLUMNS} FROM (
     FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::smallint[], $5::bigint[], $6::timestamptz[], $7::text[])
         AS r (position, partition, type, schema_version, user_id, recorded_at, data)
 ) AS records
-WHERE schema_version <= coalesce(($8::jsonb ->> type)::int, 0)
-"""  # noqa: S608 - put together from constants
+WHERE schema_version = ($8::jsonb ->> type)::int
+"""  # noqa: S608 - the same
 
 EVERYTHING: Final = 2**63 - 1
 """A position that no event passes: a partition that is left out of a batch stands there."""
@@ -77,6 +80,10 @@ EVERYTHING: Final = 2**63 - 1
 
 class UnknownEvents(Exception):
     """Events are of a type or version that this code does not know: a newer one has to project them."""
+
+
+class UnreadableEvent(Exception):
+    """An event of an older version could not be lifted to the newest."""
 
 
 class MissingEvents(Exception):
@@ -111,6 +118,57 @@ class Poison:
     user_id: int | None
     record: bytes | None
     kafka_offset: int | None = None
+
+
+def known_versions() -> str:
+    """Return, as a JSON object, the newest version of every type of event."""
+    return json.dumps(SCHEMA_VERSIONS)
+
+
+async def fill_where(connection: Connection, condition: str, *arguments: Any) -> int:  # noqa: ANN401 - whatever PostgreSQL takes
+    """Fill the relation with the events of the log that meet a condition and are of the newest version; count them."""
+    newest = f"schema_version = (${len(arguments) + 1}::jsonb ->> type)::int"
+    status = await connection.execute(
+        f"INSERT INTO batch SELECT {COLUMNS} FROM events WHERE {condition} AND {newest}",  # noqa: S608 - our own texts
+        *arguments,
+        known_versions(),
+    )
+    return int(status.split()[-1])
+
+
+async def lift_where(connection: Connection, condition: str, *arguments: Any) -> int:  # noqa: ANN401 - the same
+    """Fill the relation with those of older versions, lifted to the newest; count them. Raises UnreadableEvent."""
+    if not UPCASTERS:
+        return 0
+    older = f"schema_version < (${len(arguments) + 1}::jsonb ->> type)::int"
+    rows = await connection.fetch(
+        f"SELECT {RECORD} FROM events WHERE {condition} AND {older}",  # noqa: S608 - our own texts
+        *arguments,
+        known_versions(),
+    )
+    return await _fill_from_rows(connection, [tuple(row) for row in rows])
+
+
+async def _fill_from_rows(connection: Connection, rows: Sequence[Sequence[Any]]) -> int:
+    """Fill the relation with rows of (position, partition, type, schema_version, user_id, recorded_at, data)."""
+    if not rows:
+        return 0
+    columns = [list(column) for column in zip(*map(_newest, rows), strict=True)]
+    status = await connection.execute(FROM_RECORDS, *columns, known_versions())
+    return int(status.split()[-1])
+
+
+def _newest(row: Sequence[Any]) -> Sequence[Any]:
+    position, partition, type_name, schema_version, user_id, recorded_at, data = row
+    newest = SCHEMA_VERSIONS.get(type_name, 0)
+    if schema_version >= newest:
+        return row
+    try:
+        lifted = upcast(type_name, schema_version, data)
+    except (ValueError, LookupError, TypeError) as error:
+        message = f"{type_name}, version {schema_version}: {type(error).__name__} {error}"
+        raise UnreadableEvent(message) from error
+    return position, partition, type_name, newest, user_id, recorded_at, lifted
 
 
 def _moved(held: Mapping[int, Held], advances: Sequence[Advance]) -> dict[int, Held]:
@@ -165,9 +223,10 @@ class LogBatch:
         ]
 
     async def fill(self, connection: Connection) -> int:
-        """Fill the relation without an event leaving the database."""
-        status = await connection.execute(FROM_LOG, *self._arguments(), KNOWN_VERSIONS)
-        filled = int(status.split()[-1])
+        """Fill the relation; no event leaves the database but those of an older version."""
+        filled = await fill_where(connection, RANGE, *self._arguments())
+        if filled != self.size:
+            filled += await lift_where(connection, RANGE, *self._arguments())
         if filled != self.size and filled != await self._check(connection):
             message = f"events after position {self.after} up to {self.upto} are of a type or version unknown here"
             raise UnknownEvents(message)
@@ -243,9 +302,7 @@ class RecordBatch:
             for r in self.records
             for e in (r.event,)
         ]
-        columns = (list(column) for column in zip(*rows, strict=True))
-        status = await connection.execute(FROM_RECORDS, *columns, KNOWN_VERSIONS)
-        filled = int(status.split()[-1])
+        filled = await _fill_from_rows(connection, rows)
         if filled != self.size:
             message = "records are of a type or version unknown here"
             raise UnknownEvents(message)

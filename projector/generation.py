@@ -1,14 +1,47 @@
-"""A generation: one PostgreSQL schema with every read model in it."""
+"""A generation: one PostgreSQL schema with every read model in it. How one comes, goes live and goes."""
 
+import asyncio
 from collections.abc import Iterator
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable, SetTableComment
 
 from projector.projections import PROJECTIONS
-from shared.read_models import schema_name
-from shared.runtime.database import Role
+from shared.read_models import GENERATIONS_CHANNEL, PROJECTED_CHANNEL, VERSION, schema_name
+from shared.runtime.database import Connection, Role
+
+REGISTER: Final = "INSERT INTO generations (generation, state, version) VALUES ($1, 'building', $2)"
+AT_THE_START: Final = """
+INSERT INTO progress (generation, partition)
+SELECT $1, partition FROM log_head, generate_series(0, cardinality(partition_positions) - 1) AS partition
+"""
+UNREGISTER: Final = "DELETE FROM generations WHERE generation = $1 AND state <> 'live'"
+
+HOLD_LIVE: Final = """
+SELECT p.generation FROM progress p JOIN generations g USING (generation) WHERE g.state = 'live' FOR UPDATE OF p
+"""
+# A partition without news is not behind, wherever its checkpoint stands.
+BEHIND_LIVE: Final = """
+SELECT coalesce(sum(greatest(0, least(l.position, h.partition_positions[l.partition + 1]) - o.position)), 0)
+FROM progress l JOIN progress o USING (partition), log_head h
+WHERE l.generation = (SELECT generation FROM generations WHERE state = 'live') AND o.generation = $1
+"""
+STEP_BACK: Final = "UPDATE generations SET state = 'standby' WHERE state = 'live' RETURNING generation"
+STEP_UP: Final = "UPDATE generations SET state = 'live' WHERE generation = $1 AND state = 'standby'"
+
+HOLD_SECONDS: Final = 1.0
+"""How long a switch may hold up the projection of the live generation; reads and commands go on meanwhile."""
+PAUSE_SECONDS: Final = 0.005
+
+
+class NotThere(Exception):
+    """The generation is not one that stands by; the message is one sentence."""
+
+
+class Behind(Exception):
+    """The generation has not reached what readers have seen already; the message is one sentence."""
 
 
 def metadata(generation: int) -> sa.MetaData:
@@ -22,14 +55,81 @@ def metadata(generation: int) -> sa.MetaData:
 
 def create_generation_sql(generation: int) -> Iterator[str]:
     """Yield the statements that make a generation, empty; whoever runs them owns it, the query side may read it."""
+    yield from create_tables_sql(generation)
+    yield from create_indexes_sql(generation)
+
+
+def create_tables_sql(generation: int) -> Iterator[str]:
+    """Yield the statements for the schema and its tables, with primary keys only."""
     schema = schema_name(generation)
     yield f"CREATE SCHEMA {schema}"
     yield f"GRANT USAGE ON SCHEMA {schema} TO {Role.QUERY}"
     yield f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO {Role.QUERY}"
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     for table in metadata(generation).sorted_tables:
-        yield str(CreateTable(table).compile(dialect=dialect))
+        yield _compiled(CreateTable(table))
         if table.comment:
-            yield str(SetTableComment(table).compile(dialect=dialect))
+            yield _compiled(SetTableComment(table))
+
+
+def create_indexes_sql(generation: int) -> Iterator[str]:
+    """Yield the statements for the indexes that are no keys: they cost least once the rows are there."""
+    for table in metadata(generation).sorted_tables:
         for index in sorted(table.indexes, key=lambda index: str(index.name)):
-            yield str(CreateIndex(index).compile(dialect=dialect))
+            yield _compiled(CreateIndex(index))
+
+
+def _compiled(statement: sa.schema.ExecutableDDLElement) -> str:
+    return str(statement.compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
+
+
+async def create(connection: Connection, generation: int) -> None:
+    """Make the tables of a generation and register it as building, at the start of the log."""
+    async with connection.transaction():
+        for statement in create_tables_sql(generation):
+            await connection.execute(statement)
+        await connection.execute(REGISTER, generation, VERSION)
+        await connection.execute(AT_THE_START, generation)
+
+
+async def hand_over(connection: Connection, generation: int) -> None:
+    """Have the projectors of this version keep a generation up to date from now on."""
+    await connection.execute("UPDATE generations SET state = 'standby' WHERE generation = $1", generation)
+    await connection.execute(f"NOTIFY {GENERATIONS_CHANNEL}")
+
+
+async def switch(connection: Connection, generation: int) -> int:
+    """Serve reads from a generation that stands by, in one short transaction; return the one that steps back.
+
+    Nobody sees less than before: the projection of the live generation is held up until this one has reached it. Raises
+    NotThere, or Behind where that takes longer than HOLD_SECONDS; then nothing has changed.
+    """
+    async with connection.transaction():
+        await connection.execute(HOLD_LIVE)
+        await _wait_until_level(connection, generation)
+        before = await connection.fetchval(STEP_BACK)
+        if await connection.execute(STEP_UP, generation) != "UPDATE 1":
+            raise NotThere(f"Generation {generation} does not stand by.")
+        await connection.execute(f"NOTIFY {GENERATIONS_CHANNEL}")
+        await connection.execute(f"NOTIFY {PROJECTED_CHANNEL}")
+    return int(before)
+
+
+async def _wait_until_level(connection: Connection, generation: int) -> None:
+    try:
+        async with asyncio.timeout(HOLD_SECONDS):
+            while await connection.fetchval(BEHIND_LIVE, generation) > 0:  # noqa: ASYNC110 - another process moves it
+                await asyncio.sleep(PAUSE_SECONDS)
+    except TimeoutError:
+        raise Behind(
+            f"Generation {generation} is behind the live one and does not catch up: "
+            "a projector of its version has to be running."
+        ) from None
+
+
+async def drop(connection: Connection, generation: int) -> None:
+    """Remove a generation that is not live, with what was put aside for it."""
+    async with connection.transaction():
+        await connection.execute(UNREGISTER, generation)
+        await connection.execute("DELETE FROM quarantine WHERE generation = $1", generation)
+        await connection.execute(f"DROP SCHEMA IF EXISTS {schema_name(generation)} CASCADE")
+        await connection.execute(f"NOTIFY {GENERATIONS_CHANNEL}")

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from projector.batch import COLUMNS, Poison
+from projector.batch import Poison, fill_where, lift_where
 from projector.projections import STATEMENTS
 from shared.read_models import PROJECTED_CHANNEL, schema_name
 from shared.runtime.database import Connection, Record
@@ -34,21 +34,16 @@ INSERT INTO moves (old_achievements, old_points)
 SELECT total_achievements, total_points FROM user_totals WHERE user_id = $1
 """
 ROWS_OF_USER: Final = ("user_awards", "user_streaks", "user_totals", "users")
-EVENTS_OF_USER: Final = f"""
-INSERT INTO batch SELECT {COLUMNS} FROM events
-WHERE user_id = $1 AND position <= $2 AND position NOT IN (
+AND_APPLICABLE: Final = """ AND position <= $2 AND position NOT IN (
     SELECT position FROM quarantine
-    WHERE generation = $3 AND NOT applied AND position IS NOT NULL AND quarantine_id <> $4)
-"""  # noqa: S608 - put together from constants
+    WHERE generation = $3 AND NOT applied AND position IS NOT NULL AND quarantine_id <> $4)"""
+EVENTS_OF_USER: Final = "user_id = $1" + AND_APPLICABLE
 ROWS_OF_ACHIEVEMENT: Final = ("achievement_texts", "achievements")
 ACHIEVEMENT_OF: Final = "SELECT (data ->> 'achievement_id')::bigint FROM events WHERE position = $1"
-EVENTS_OF_ACHIEVEMENT: Final = f"""
-INSERT INTO batch SELECT {COLUMNS} FROM events
-WHERE type IN ('achievement-defined', 'achievement-translated') AND (data ->> 'achievement_id')::bigint = $1
-  AND position <= $2 AND position NOT IN (
-    SELECT position FROM quarantine
-    WHERE generation = $3 AND NOT applied AND position IS NOT NULL AND quarantine_id <> $4)
-"""  # noqa: S608 - the same
+EVENTS_OF_ACHIEVEMENT: Final = (
+    "type IN ('achievement-defined', 'achievement-translated') AND (data ->> 'achievement_id')::bigint = $1"
+    + AND_APPLICABLE
+)
 UNMARK: Final = """
 DELETE FROM incomplete_users WHERE user_id = $1 AND NOT EXISTS (
     SELECT FROM quarantine WHERE generation = $2 AND user_id = $1 AND NOT applied)
@@ -121,16 +116,15 @@ async def _apply(connection: Connection, row: Record) -> None:
         raise NothingToRetry("The record says no position in the log, so nothing can be applied; drop it.")
     projected = await connection.fetchval(LOCK_PROGRESS, row["generation"], row["partition"])
     if row["user_id"] is None:
-        achievement_id = await connection.fetchval(ACHIEVEMENT_OF, row["position"])
+        condition, whose = EVENTS_OF_ACHIEVEMENT, await connection.fetchval(ACHIEVEMENT_OF, row["position"])
         for table in ROWS_OF_ACHIEVEMENT:
-            await connection.execute(f"DELETE FROM {table} WHERE achievement_id = $1", achievement_id)  # noqa: S608 - our own names
-        await connection.execute(
-            EVENTS_OF_ACHIEVEMENT, achievement_id, projected, row["generation"], row["quarantine_id"]
-        )
+            await connection.execute(f"DELETE FROM {table} WHERE achievement_id = $1", whose)  # noqa: S608 - our own names
     else:
-        await connection.execute(LEAVE_LEVELS, row["user_id"])
+        condition, whose = EVENTS_OF_USER, row["user_id"]
+        await connection.execute(LEAVE_LEVELS, whose)
         for table in ROWS_OF_USER:
-            await connection.execute(f"DELETE FROM {table} WHERE user_id = $1", row["user_id"])  # noqa: S608 - our own names
-        await connection.execute(EVENTS_OF_USER, row["user_id"], projected, row["generation"], row["quarantine_id"])
+            await connection.execute(f"DELETE FROM {table} WHERE user_id = $1", whose)  # noqa: S608 - our own names
+    for fill in (fill_where, lift_where):
+        await fill(connection, condition, whose, projected, row["generation"], row["quarantine_id"])
     for statement in STATEMENTS:
         await connection.execute(statement)

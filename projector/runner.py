@@ -1,17 +1,18 @@
 """Folds batches into one generation: rows and checkpoint in one transaction."""
 
 import logging
-from collections.abc import Iterable, Mapping
-from typing import Final, Self
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
 
 import asyncpg
 
 from projector import batch
-from projector.batch import Batch, Held, LogBatch, Poison, RecordBatch, UnknownEvents
+from projector.batch import Batch, Held, LogBatch, Poison, RecordBatch, UnknownEvents, UnreadableEvent
 from projector.projections import STATEMENTS
 from projector.quarantine import put_aside
 from shared.read_models import PROJECTED_CHANNEL, schema_name
-from shared.runtime.database import OwnConnection, Role, connect
+from shared.runtime.database import COMMAND_TIMEOUT, Connection, OwnConnection, Role, connect
 from shared.runtime.metrics import BATCH_SECONDS, PROJECTED, TAKEOVERS
 
 logger = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ WHERE generation = $1 AND partition = ANY($2::smallint[])
 RETURNING partition, position, epoch, kafka_offset
 """
 
-UNAPPLICABLE: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+UNAPPLICABLE: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, UnreadableEvent)
 """Errors that lie in an event itself, so that no later attempt would end otherwise."""
 
 
@@ -37,21 +38,45 @@ class TakenOver(Exception):
     """Another projector has these partitions now: the batch was dropped, and nothing of it is in the rows."""
 
 
+Amendment = tuple[str, Sequence[Any]]
+"""A statement that changes the relation before it is folded, with its arguments: to ask what would have been."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bulk:
+    """How a very large batch is folded: `stepped` is told the share of the work that is done."""
+
+    stepped: Callable[[Batch, float], Awaitable[None]]
+    amendments: Sequence[Amendment] = ()
+
+    async def prepare(self, connection: Connection) -> None:
+        """Amend the relation, and tell the planner what is in it."""
+        for statement, arguments in self.amendments:
+            await connection.execute(statement, *arguments)
+        await connection.execute("ANALYZE batch")
+
+
+async def open_session(url: str, generation: int, *, large: bool) -> OwnConnection:
+    """Connect as a projector of this generation, with `batch` there, small or large. Raises one of UNREACHABLE."""
+    settings = {**(batch.BULK_SESSION if large else batch.SESSION), "search_path": f"{schema_name(generation)}, public"}
+    timeout = None if large else COMMAND_TIMEOUT
+    connection = await connect(url, Role.PROJECTOR, settings, command_timeout=timeout)
+    for statement in batch.CREATE:
+        await connection.execute(statement)
+    return connection
+
+
 class Runner:
     """A connection that writes one generation."""
 
-    def __init__(self, connection: OwnConnection, generation: int) -> None:
-        self._connection = connection
+    def __init__(self, connection: OwnConnection, generation: int, bulk: Bulk | None) -> None:
+        self._connection, self._bulk = connection, bulk
         self.generation = generation
 
     @classmethod
-    async def open(cls, url: str, generation: int) -> Self:
-        """Connect for a generation. Raises one of UNREACHABLE."""
-        path = f"{schema_name(generation)}, public"
-        connection = await connect(url, Role.PROJECTOR, {**batch.SESSION, "search_path": path})
-        for statement in batch.CREATE:
-            await connection.execute(statement)
-        return cls(connection, generation)
+    async def open(cls, url: str, generation: int, bulk: Bulk | None = None) -> Self:
+        """Connect for a generation, for batches that are small, or very large ones. Raises one of UNREACHABLE."""
+        return cls(await open_session(url, generation, large=bulk is not None), generation, bulk)
 
     def close(self) -> None:
         """Drop the connection, and with it a transaction that is under way."""
@@ -91,7 +116,11 @@ class Runner:
         async with self._connection.transaction():
             await self._advance(events)
             filled = await events.fill(self._connection)
-            for statement in STATEMENTS:
+            if self._bulk:
+                await self._bulk.prepare(self._connection)
+            for number, statement in enumerate(STATEMENTS, 1):
+                if self._bulk:
+                    await self._bulk.stepped(events, number / (len(STATEMENTS) + 1))
                 await self._connection.execute(statement)
             await self._connection.execute(f"NOTIFY {PROJECTED_CHANNEL}")
         return filled

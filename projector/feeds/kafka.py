@@ -17,7 +17,6 @@ from projector.batch import Batch, Held, LogBatch, MissingEvents, Poison, Record
 from projector.runner import Runner, TakenOver
 from shared.event_log import partition_count
 from shared.events.cloudevents import MalformedRecord, from_record
-from shared.read_models import served_generation
 from shared.runtime.database import FAILURES, Backoff, OwnConnection, Role, connect
 from shared.runtime.kafka import WrongTopic, ensure_topic
 from shared.runtime.settings import Settings
@@ -34,13 +33,13 @@ LAST_IN_LOG: Final = "SELECT partition_positions FROM log_head"
 
 
 class KafkaFeed:
-    """Follows the topic for the live generation. Run `run()` as a task; it ends when cancelled.
+    """Follows the topic for one generation. Run `run()` as a task; it ends when cancelled.
 
     `trouble` says why it cannot go on, None while it can.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, generation: int) -> None:
+        self._settings, self._generation = settings, generation
         self.trouble: str | None = None
 
     async def run(self) -> None:
@@ -63,15 +62,15 @@ class KafkaFeed:
         try:
             # Whoever comes first makes the topic; a consumer that waits for one complains ten times a second.
             await ensure_topic(self._settings, await partition_count(reader))
-            runner = await Runner.open(self._settings.database_url, await served_generation(reader))
+            runner = await Runner.open(self._settings.database_url, self._generation)
             try:
-                await self._consume(_Consumption(self._settings, reader, runner), backoff)
+                await self._consume(Consumption(self._settings, reader, runner), backoff)
             finally:
                 runner.close()
         finally:
             reader.terminate()
 
-    async def _consume(self, consumption: "_Consumption", backoff: Backoff) -> None:
+    async def _consume(self, consumption: "Consumption", backoff: Backoff) -> None:
         await consumption.start()
         try:
             while True:
@@ -82,7 +81,7 @@ class KafkaFeed:
             await consumption.stop()
 
 
-class _Consumption(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
+class Consumption(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
     """One membership in the consumer group, from joining to leaving."""
 
     def __init__(self, settings: Settings, reader: OwnConnection, runner: Runner) -> None:
@@ -92,7 +91,8 @@ class _Consumption(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
         self._due: dict[int, tuple[int, float]] = {}
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=settings.kafka_bootstrap_servers,
-            group_id=settings.kafka_group,
+            # Every generation reads the topic by itself, so each is a group of its own.
+            group_id=f"{settings.kafka_group}-{runner.generation}",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             session_timeout_ms=settings.kafka_session_timeout_ms,

@@ -7,7 +7,6 @@ from typing import Final
 from projector.batch import LogBatch, MissingEvents, UnknownEvents
 from projector.runner import Runner, TakenOver
 from shared.event_log import APPENDED_CHANNEL, head_position, partition_count
-from shared.read_models import served_generation
 from shared.runtime.background import heard
 from shared.runtime.database import FAILURES, Backoff, OwnConnection, Role, connect, listen
 
@@ -19,17 +18,17 @@ POLL_SECONDS: Final = 1.0
 """How often the log is looked at without a notification."""
 
 # One projector works, others stand by. The lock only saves them the trouble; what fences is the epoch in `progress`.
-STAND_BY: Final = "SELECT pg_advisory_lock(hashtext('laurels projector'))"
+STAND_BY: Final = "SELECT pg_advisory_lock(hashtext('laurels projector ' || $1::int))"
 
 
 class PostgresFeed:
-    """Follows the log for the live generation. Run `run()` as a task; it ends when cancelled.
+    """Follows the log for one generation. Run `run()` as a task; it ends when cancelled.
 
     `trouble` says why it cannot go on, None while it can.
     """
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, generation: int) -> None:
+        self._url, self._generation = url, generation
         self._poke = asyncio.Event()
         self.trouble: str | None = None
 
@@ -56,8 +55,8 @@ class PostgresFeed:
     async def _follow(self, backoff: Backoff) -> None:
         reader = await connect(self._url, Role.PROJECTOR)
         try:
-            await reader.execute(STAND_BY, timeout=None)
-            runner = await Runner.open(self._url, await served_generation(reader))
+            await reader.execute(STAND_BY, self._generation, timeout=None)
+            runner = await Runner.open(self._url, self._generation)
             try:
                 await self._project_all(reader, runner, backoff)
             finally:

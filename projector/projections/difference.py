@@ -80,4 +80,5 @@ PROJECTION = Projection(
     name="difference",
     tables=(points_levels,),
     statements=(TAKE_TURNS, COUNT_LEVELS, POINTS_LEVELS, GAPS),
+    tied_to=("totals",),
 )

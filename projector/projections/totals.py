@@ -82,4 +82,9 @@ INSERT INTO moves (old_achievements, old_points, total_achievements, total_point
 SELECT old_achievements, old_points, total_achievements, total_points FROM outcome
 """
 
-PROJECTION = Projection(name="totals", tables=(user_totals, count_levels), statements=(PROJECT_TOTALS,))
+PROJECTION = Projection(
+    name="totals",
+    tables=(user_totals, count_levels),
+    statements=(PROJECT_TOTALS,),
+    tied_to=("difference",),
+)

@@ -39,18 +39,27 @@ def decode(type_name: str, schema_version: int, data: str | bytes) -> Event:
 
     Raises UnknownEvent for a type or version from the future, ValueError or TypeError for data that does not fit.
     """
-    cls = EVENT_TYPES.get(type_name)
-    newest = SCHEMA_VERSIONS.get(type_name, 0)
-    if cls is None or not 1 <= schema_version <= newest:
-        message = f"unknown event: type {type_name!r}, version {schema_version}"
-        raise UnknownEvent(message)
-    values = json.loads(data)
-    for version in range(schema_version, newest):
-        values = UPCASTERS[type_name, version](values)
+    values = _lifted(type_name, schema_version, data)
     for name, read in _READERS.items():
         if name in values:
             values[name] = read(values[name])
-    return cls(**values)
+    return EVENT_TYPES[type_name](**values)
+
+
+def upcast(type_name: str, schema_version: int, data: str | bytes) -> str:
+    """Return the data as JSON in the newest version of its type. Raises as `decode` does."""
+    return json.dumps(_lifted(type_name, schema_version, data), ensure_ascii=False, separators=(",", ":"))
+
+
+def _lifted(type_name: str, schema_version: int, data: str | bytes) -> dict[str, Any]:
+    newest = SCHEMA_VERSIONS.get(type_name, 0)
+    if not 1 <= schema_version <= newest:
+        message = f"unknown event: type {type_name!r}, version {schema_version}"
+        raise UnknownEvent(message)
+    values: dict[str, Any] = json.loads(data)
+    for version in range(schema_version, newest):
+        values = UPCASTERS[type_name, version](values)
+    return values
 
 
 def _plain(value: object) -> object:

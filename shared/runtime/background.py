@@ -11,16 +11,27 @@ logger = logging.getLogger(__name__)
 
 @contextlib.asynccontextmanager
 async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
-    """Run the work until the context ends. Work that fails by itself is a bug, and is logged as one."""
-    task = asyncio.create_task(work)
-    task.add_done_callback(_report)
+    """Run the work until the context ends."""
+    task = begin(work)
     try:
         yield task
     finally:
-        # A library may swallow a cancellation; one that comes again is heard in the end.
-        while not task.done():
-            task.cancel()
-            await asyncio.wait([task], timeout=1)
+        await end(task)
+
+
+def begin(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Start the work as a task. Work that fails by itself is a bug, and is logged as one."""
+    task = asyncio.create_task(work)
+    task.add_done_callback(_report)
+    return task
+
+
+async def end(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait until it has ended."""
+    # A library may swallow a cancellation; one that comes again is heard in the end.
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=1)
 
 
 def _report(task: asyncio.Task[None]) -> None:

@@ -69,12 +69,21 @@ def session_settings(role: Role | None, settings: Mapping[str, str] | None = Non
     return {**chosen, **(settings or {})}
 
 
-async def connect(url: str, role: Role | None = None, settings: Mapping[str, str] | None = None) -> OwnConnection:
-    """Open one connection. Raises one of UNREACHABLE when the server does not answer."""
+async def connect(
+    url: str,
+    role: Role | None = None,
+    settings: Mapping[str, str] | None = None,
+    *,
+    command_timeout: float | None = COMMAND_TIMEOUT,
+) -> OwnConnection:
+    """Open one connection, on which a statement may take so many seconds (None: as long as it takes).
+
+    Raises one of UNREACHABLE when the server does not answer.
+    """
     return await asyncpg.connect(
         url,
         timeout=CONNECT_TIMEOUT,
-        command_timeout=COMMAND_TIMEOUT,
+        command_timeout=command_timeout,
         server_settings=session_settings(role, settings),
     )
 

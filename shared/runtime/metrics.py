@@ -19,3 +19,5 @@ PUBLISHED = Counter("laurels_published_events", "Events that the relay published
 
 LOG_POSITION = Gauge("laurels_log_position", "Position of the last event in the log.")
 READ_POSITION = Gauge("laurels_read_position", "Position up to which everything is in the read models.")
+DRIFT = Gauge("laurels_drift_rows", "Rows of the live read models that were not what the log says, when last verified.")
+VERIFIED_POSITION = Gauge("laurels_verified_position", "Position at which the live read models were last verified.")

@@ -1,6 +1,7 @@
 """Who may do what, and how often: bearer tokens and rate limits, both off unless the settings switch them on."""
 
 import hashlib
+import ipaddress
 import math
 import time
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from limits.strategies import MovingWindowRateLimiter
 from shared.runtime.problems import Problem
 from shared.runtime.settings import Settings
 
+PASSED_ON = ("forwarded", "x-forwarded-for", "origin")
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -30,12 +32,7 @@ class Tokens:
             return
         token = _bearer(authorization)
         if token is None or token not in self.read | self.write:
-            raise Problem(
-                401,
-                "unauthorized",
-                "This needs a bearer token that is known here.",
-                headers={"WWW-Authenticate": 'Bearer realm="laurels"'},
-            )
+            raise _unauthorized("This needs a bearer token that is known here.")
         if token not in needed:
             raise Problem(403, "forbidden", "This token may read but not command.")
 
@@ -45,6 +42,7 @@ class Protection:
 
     def __init__(self, settings: Settings) -> None:
         self._tokens = Tokens(_digests(settings.read_token_set), _digests(settings.write_token_set))
+        self._operators = _digests(settings.admin_token_set)
         self._limit: RateLimitItem | None = parse(settings.rate_limit) if settings.rate_limit else None
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
@@ -54,6 +52,16 @@ class Protection:
             self._check_rate(self._limit, client)
         self._tokens.check(method, headers.get("authorization"))
 
+    def check_operator(self, headers: Mapping[str, str], client: str) -> None:
+        """Raise a 401 Problem without an operator's token or, where there are none, a 403 one for another machine."""
+        if self._operators:
+            if _bearer(headers.get("authorization")) not in self._operators:
+                raise _unauthorized("This needs a token of LAURELS_ADMIN_TOKENS.")
+            return
+        # What came through a proxy or from a page in a browser only seems to come from this machine.
+        if any(name in headers for name in PASSED_ON) or not _is_loopback(client):
+            raise Problem(403, "forbidden", "Without LAURELS_ADMIN_TOKENS only this machine itself may do this.")
+
     def _check_rate(self, limit: RateLimitItem, client: str) -> None:
         if self._limiter.hit(limit, client):
             return
@@ -61,6 +69,17 @@ class Protection:
         raise Problem(
             429, "rate-limited", f"No more than {limit} are allowed.", headers={"Retry-After": str(max(1, seconds))}
         )
+
+
+def _unauthorized(detail: str) -> Problem:
+    return Problem(401, "unauthorized", detail, headers={"WWW-Authenticate": 'Bearer realm="laurels"'})
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _digests(tokens: frozenset[str]) -> frozenset[bytes]:

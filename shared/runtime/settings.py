@@ -39,7 +39,9 @@ class Settings(BaseSettings):
     kafka_replication: int = Field(
         1, ge=1, le=32767, description="Copies of each partition when the topic is made; 3 in a cluster of three."
     )
-    kafka_group: str = Field("laurels-projector", description="Consumer group of the projectors.")
+    kafka_group: str = Field(
+        "laurels-projector", description="Consumer group of the projectors; each generation adds its number."
+    )
     kafka_session_timeout_ms: int = Field(
         10_000, ge=1_000, description="Milliseconds without a heartbeat after which a projector's partitions move."
     )
@@ -52,6 +54,9 @@ class Settings(BaseSettings):
     )
     read_tokens: str = Field(
         "", description="Bearer tokens, comma-separated, for reads; write tokens read too; empty asks for none."
+    )
+    admin_tokens: str = Field(
+        "", description="Bearer tokens, comma-separated, for /admin; empty leaves it to requests from this machine."
     )
     rate_limit: str = Field(
         "", description="Requests allowed to one client, such as 100/second or 5000/minute; empty is no limit."
@@ -99,6 +104,11 @@ class Settings(BaseSettings):
     def read_token_set(self) -> frozenset[str]:
         """The tokens that may only read; empty when reads are open."""
         return _tokens(self.read_tokens)
+
+    @cached_property
+    def admin_token_set(self) -> frozenset[str]:
+        """The tokens of operators; empty when only this machine may administrate."""
+        return _tokens(self.admin_tokens)
 
 
 def _tokens(text: str) -> frozenset[str]:

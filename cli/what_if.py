@@ -1,0 +1,63 @@
+"""`laurels what-if`: who would lead, and who would move."""
+
+import asyncio
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from cli.client import CliError
+from projector.rebuild import Busy, Refused
+from projector.what_if import Outlook, Standing, what_if
+
+MOST_POINTS = 1_000_000
+
+
+def show(url: str, points: Sequence[str], timezone: str) -> None:
+    """Compare and tell. Raises CliError."""
+    changes = dict(map(_change, points))
+    if not changes and not timezone:
+        raise CliError("Say what would be otherwise: --points 'First run=50' or --timezone Europe/Moscow.")
+    try:
+        outlook = asyncio.run(what_if(url, changes, timezone or None))
+    except (Busy, Refused) as error:
+        raise CliError(str(error)) from error
+    _tell(outlook)
+
+
+def _change(text: str) -> tuple[str, int]:
+    name, _, value = text.rpartition("=")
+    if not (name.strip() and value.isascii() and value.isdigit() and int(value) <= MOST_POINTS):
+        raise CliError(f"--points has to be like 'First run=50', with 0 to {MOST_POINTS} points.")
+    return name.strip(), int(value)
+
+
+def _tell(outlook: Outlook) -> None:
+    console = Console()
+    if outlook.leader is None:
+        console.print("Nobody holds an award yet, so nothing would change.")
+        return
+    now, then = outlook.leader, outlook.leaders[0]
+    would = f"[bold]{escape(then.username)}[/bold] would lead with {then.points:,} points"
+    instead = f"instead of [bold]{escape(now.username)}[/bold] with {now.points_before:,}"
+    console.print(f"{would}." if now.username == then.username else f"{would}, {instead}.")
+    console.print(_places("The first by points", outlook.leaders))
+    console.print(f"{outlook.moved:,} users would change their place.")
+    if outlook.movers:
+        console.print(_places("Those who would move most", outlook.movers))
+    console.print(f"{outlook.other_streaks:,} users would have another longest streak.")
+    if outlook.other_streaks:
+        table = Table("User", "Days now", "Days then", title="The longest streaks")
+        for user in outlook.streaks:
+            table.add_row(escape(user.username), str(user.streak_before), str(user.streak))
+        console.print(table)
+    console.print("Nothing that is served has changed.")
+
+
+def _places(title: str, users: Sequence[Standing]) -> Table:
+    table = Table("User", "Place now", "Place then", "Points now", "Points then", title=title)
+    for user in users:
+        numbers = (user.place_before, user.place, user.points_before, user.points)
+        table.add_row(escape(user.username), *(f"{number:,}" for number in numbers))
+    return table

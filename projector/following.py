@@ -1,0 +1,99 @@
+"""Keeps every generation of this version up to date: the live one, and those that stand by."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from projector.feeds.kafka import KafkaFeed
+from projector.feeds.postgres import PostgresFeed
+from shared.read_models import GENERATIONS_CHANNEL, VERSION
+from shared.runtime.background import begin, end, heard
+from shared.runtime.database import FAILURES, Backoff, OwnConnection, Role, connect, listen
+from shared.runtime.settings import Settings, Transport
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS: Final = 1.0
+"""How often generations are looked for without a notification."""
+
+FOLLOWED: Final = "SELECT generation FROM generations WHERE state <> 'building' AND version = $1 ORDER BY generation"
+
+
+class Feed(Protocol):
+    """Brings events to one generation; `trouble` says why it cannot go on, None while it can."""
+
+    trouble: str | None
+
+    async def run(self) -> None:
+        """Project until cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    feed: Feed
+    task: asyncio.Task[None]
+
+
+class Following:
+    """Runs one feed for each generation. Run `run()` as a task; it ends when cancelled."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._running: dict[int, _Running] = {}
+        self._poke = asyncio.Event()
+        self._asked = False
+
+    @property
+    def trouble(self) -> str | None:
+        """Why some generation is not kept up to date, None if all are."""
+        if self._asked and not self._running:
+            return f"there are no read models of version {VERSION} yet; `laurels rebuild` makes them"
+        stopped = ("has stopped" for running in self._running.values() if running.task.done())
+        return next(stopped, next((r.feed.trouble for r in self._running.values() if r.feed.trouble), None))
+
+    async def run(self) -> None:
+        """Follow the generations as they come and go."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(
+                    listen(self._settings.database_url, Role.PROJECTOR, GENERATIONS_CHANNEL, self._poke.set)
+                )
+                tasks.create_task(self._keep_looking())
+        finally:
+            await self._follow([])
+
+    async def _keep_looking(self) -> None:
+        backoff = Backoff()
+        while True:
+            try:
+                connection = await connect(self._settings.database_url, Role.PROJECTOR)
+                try:
+                    await self._look(connection, backoff.reset)
+                finally:
+                    connection.terminate()
+            except FAILURES as error:
+                logger.debug("the generations are not known: %s", error)
+            await backoff.sleep()
+
+    async def _look(self, connection: OwnConnection, answered: Callable[[], None]) -> None:
+        while True:
+            self._poke.clear()
+            await self._follow([row["generation"] for row in await connection.fetch(FOLLOWED, VERSION)])
+            self._asked = True
+            answered()
+            await heard(self._poke, POLL_SECONDS)
+
+    async def _follow(self, generations: list[int]) -> None:
+        for generation in self._running.keys() - set(generations):
+            await end(self._running.pop(generation).task)
+        for generation in generations:
+            if generation not in self._running:
+                feed = self._feed(generation)
+                self._running[generation] = _Running(feed, begin(feed.run()))
+
+    def _feed(self, generation: int) -> Feed:
+        if self._settings.transport is Transport.KAFKA:
+            return KafkaFeed(self._settings, generation)
+        return PostgresFeed(self._settings.database_url, generation)

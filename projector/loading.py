@@ -1,0 +1,132 @@
+"""Ways to fill a new generation: in bulk from the log, from Kafka, or by copying what stays as it is."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from projector.batch import Batch, Held, LogBatch, fill_where, lift_where
+from projector.feeds.kafka import Consumption
+from projector.projections import PROJECTIONS
+from projector.runner import Amendment, Bulk, Runner, open_session
+from projector.verification import APPLIED, PROJECTED
+from shared.event_log import head_position, partition_count
+from shared.read_models import schema_name
+from shared.runtime.database import Role, connect
+from shared.runtime.kafka import ensure_topic
+from shared.runtime.settings import Settings
+
+BULK_LIMIT: Final = 10_000_000
+"""Positions in one transaction: every user's rows are written once for each, so the fewer of them, the quicker."""
+BATCH_LIMIT: Final = 10_000
+NEARLY: Final = 1_000
+"""So few events behind, a generation is left to the projectors."""
+PASSES: Final = 20
+
+COPY_PROGRESS: Final = """
+UPDATE progress p SET position = l.position FROM progress l
+WHERE p.generation = $1 AND l.generation = $2 AND p.partition = l.partition
+"""
+COPY_QUARANTINE: Final = """
+INSERT INTO quarantine (generation, partition, position, user_id, kafka_offset, record, error, applied)
+SELECT $1, partition, position, user_id, kafka_offset, record, error, applied FROM quarantine
+WHERE generation = $2 AND NOT applied
+"""
+Moved = Callable[[int], Awaitable[None]]
+"""Is told the position that the generation has reached."""
+
+
+async def load_from_log(
+    url: str, generation: int, target: int, moved: Moved, amendments: Sequence[Amendment] = ()
+) -> None:
+    """Fold the log up to a position in very large batches; goes on after the last that was finished."""
+
+    async def stepped(events: Batch, share: float) -> None:
+        first = min(advance.old for advance in events.advances)
+        await moved(first + int(events.size * share))
+
+    runner = await Runner.open(url, generation, Bulk(stepped, amendments))
+    try:
+        await _fold(runner, await _held(url, runner), BULK_LIMIT, target, moved)
+    finally:
+        runner.close()
+
+
+async def catch_up(url: str, generation: int, moved: Moved) -> None:
+    """Fold what has come meanwhile, until next to nothing is left."""
+    reader = await connect(url, Role.PROJECTOR)
+    runner = await Runner.open(url, generation)
+    try:
+        held = await _held(url, runner)
+        for _ in range(PASSES):
+            head = await head_position(reader)
+            behind = head - min(at.position for at in held.values())
+            held = await _fold(runner, held, BATCH_LIMIT, head, moved)
+            if behind < NEARLY:
+                break
+    finally:
+        runner.close()
+        reader.terminate()
+
+
+async def _held(url: str, runner: Runner) -> dict[int, Held]:
+    reader = await connect(url, Role.PROJECTOR)
+    try:
+        held, _ = await runner.take_over(range(await partition_count(reader)))
+    finally:
+        reader.terminate()
+    return held
+
+
+async def _fold(runner: Runner, held: dict[int, Held], limit: int, target: int, moved: Moved) -> dict[int, Held]:
+    after = min(at.position for at in held.values())
+    while after < target:
+        events = LogBatch(after, min(after + limit, target), held, len(held))
+        await runner.project(events)
+        after, held = events.upto, events.held_afterwards
+        await moved(after)
+    return held
+
+
+async def load_from_kafka(settings: Settings, generation: int, moved: Moved) -> None:
+    """Fold the topic from its beginning until everything is there that the log has now.
+
+    What the topic lacks is taken from the log, as always.
+    """
+    reader = await connect(settings.database_url, Role.PROJECTOR)
+    runner = await Runner.open(settings.database_url, generation)
+    consumption = Consumption(settings, reader, runner)
+    try:
+        await ensure_topic(settings, await partition_count(reader))
+        await consumption.start()
+        try:
+            target = await head_position(reader)
+            while (position := await reader.fetchval("SELECT read_position($1)", generation)) < target:
+                await consumption.step()
+                await moved(position)
+            await moved(target)
+        finally:
+            await consumption.stop()
+    finally:
+        runner.close()
+        reader.terminate()
+
+
+async def load_one(url: str, generation: int, served: int, name: str) -> None:
+    """Recompute one projection, with those it is tied to, up to where the served generation is; copy the others."""
+    chosen = [p for p in PROJECTIONS if p.name == name or name in p.tied_to]
+    copied = [table.name for p in PROJECTIONS if p not in chosen for table in p.tables]
+    connection = await open_session(url, generation, large=True)
+    try:
+        # One snapshot, so that rows and progress belong together.
+        async with connection.transaction(isolation="repeatable_read"):
+            for table in copied:
+                await connection.execute(f"INSERT INTO {table} SELECT * FROM {schema_name(served)}.{table}")  # noqa: S608 - our own names
+            for statement in (COPY_PROGRESS, COPY_QUARANTINE):
+                await connection.execute(statement, generation, served)
+            projected = [row["position"] for row in await connection.fetch(PROJECTED, generation)]
+            for fill in (fill_where, lift_where):
+                await fill(connection, APPLIED, projected, generation)
+            await connection.execute("ANALYZE batch")
+            for statement in (statement for p in chosen for statement in p.statements):
+                await connection.execute(statement)
+    finally:
+        connection.terminate()

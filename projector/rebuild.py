@@ -1,0 +1,315 @@
+"""Builds the read models anew beside the live ones, verifies them, and switches to them; and back."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import Any, Final, Literal
+
+from projector import generation as generations
+from projector.batch import MissingEvents, UnknownEvents
+from projector.generation import Behind, create_indexes_sql, hand_over, metadata, switch
+from projector.loading import catch_up, load_from_kafka, load_from_log, load_one
+from projector.projections import PROJECTIONS
+from projector.runner import open_session
+from projector.verification import Verification, verify
+from shared.event_log import head_position
+from shared.read_models import VERSION, served_generation
+from shared.runtime.database import Connection, OwnConnection, Role, connect
+from shared.runtime.settings import Settings
+
+TRY_LOCK: Final = "SELECT pg_try_advisory_lock(hashtext('laurels rebuild'))"
+UNLOCK: Final = "SELECT pg_advisory_unlock(hashtext('laurels rebuild'))"
+
+# A number is never used twice: readers remember by it what they have prepared.
+NEXT_GENERATION: Final = """
+SELECT greatest((SELECT max(generation) FROM generations), (SELECT max(generation) FROM rebuilds)) + 1
+"""
+BEGIN: Final = """
+INSERT INTO rebuilds (generation, transport, state, phase, options) VALUES ($1, $2, 'running', 'load', $3)
+RETURNING rebuild_id
+"""
+UNFINISHED: Final = """
+SELECT r.rebuild_id, r.generation, r.phase, r.options::text AS options, g.version, g.state AS generation_state
+FROM rebuilds r LEFT JOIN generations g USING (generation)
+WHERE r.state = 'running' ORDER BY r.rebuild_id DESC LIMIT 1
+"""
+MOVE: Final = """
+UPDATE rebuilds SET phase = $2, position = $3, target = $4, events_per_second = $5 WHERE rebuild_id = $1
+"""
+FINISH: Final = "UPDATE rebuilds SET state = $2, error = $3, finished_at = now() WHERE rebuild_id = $1"
+STATE: Final = "SELECT state FROM generations WHERE generation = $1"
+FIRST: Final = "SELECT min(position) FROM progress WHERE generation = $1"
+STANDING_BY: Final = "SELECT generation FROM generations WHERE state = 'standby' ORDER BY generation DESC"
+LEFT_OVER: Final = """
+SELECT generation FROM generations g WHERE state = 'building'
+AND NOT EXISTS (SELECT FROM rebuilds r WHERE r.generation = g.generation AND r.state = 'running')
+"""
+
+SWITCH_SECONDS: Final = 30.0
+"""How long to try again where the new generation is behind; between the attempts nothing is held up."""
+PAUSE_SECONDS: Final = 0.5
+
+
+class Busy(Exception):
+    """Another rebuild is running; the message is one sentence."""
+
+
+class Refused(Exception):
+    """What was asked for cannot be done; the message is one sentence."""
+
+
+class Phase(StrEnum):
+    """What a rebuild is at, in this order."""
+
+    LOAD = "load"
+    INDEX = "index"
+    VERIFY = "verify"
+    CATCH_UP = "catch up"
+    SWITCH = "switch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to rebuild, and how. `keep` is how many generations go on standing by after the switch."""
+
+    transport: Literal["log", "kafka"] = "log"
+    projection: str | None = None
+    keep: int = 1
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a rebuild is: positions of the log, and events a second while it loads."""
+
+    rebuild_id: int
+    generation: int
+    phase: Phase
+    position: int = 0
+    target: int = 0
+    events_per_second: float | None = None
+    resumed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a rebuild came to: seconds by phase, and `live`, the comparison of the live generation by a dry run."""
+
+    generation: int
+    events: int
+    seconds: Mapping[Phase, float]
+    verification: Verification | None
+    live: Verification | None
+    switched: bool
+
+
+Report = Callable[[Progress], None]
+
+
+@contextlib.asynccontextmanager
+async def turn(url: str) -> AsyncIterator[OwnConnection]:
+    """Hold the one lock of rebuilds. Raises Busy."""
+    connection = await connect(url, Role.PROJECTOR, command_timeout=None)
+    try:
+        if not await connection.fetchval(TRY_LOCK):
+            raise Busy("Another rebuild is running; `GET /admin/rebuilds` tells how far it is.")
+        yield connection
+        await connection.execute(UNLOCK)
+    finally:
+        connection.terminate()
+
+
+async def rebuild(settings: Settings, plan: Plan, report: Report) -> Outcome:
+    """Build a generation and switch to it. Raises Busy, Refused, Behind or a database error.
+
+    Whatever ends it early leaves the live generation as it is; the next call with the same plan goes on from there.
+    """
+    if plan.projection is not None and plan.projection not in rebuildable():
+        raise Refused(f"There is no projection of this name; there are: {', '.join(rebuildable())}.")
+    async with turn(settings.database_url) as connection:
+        started = await _begin(connection, plan)
+        work = _Rebuild(settings, plan, connection, started, report)
+        try:
+            return await work.run()
+        except (Refused, UnknownEvents, MissingEvents) as error:
+            await connection.execute(FINISH, started.rebuild_id, "failed", str(error))
+            await generations.drop(connection, started.generation)
+            raise Refused(str(error)) from error
+
+
+async def renew(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Rebuild before anything is served where the live read models are of another version. Raises as `rebuild` does."""
+    connection = await connect(settings.database_url, Role.PROJECTOR)
+    try:
+        version = await connection.fetchval("SELECT version FROM generations WHERE state = 'live'")
+        head = await head_position(connection)
+    finally:
+        await connection.close()
+    if version != VERSION:
+        announce(f"The read models are of another version: building them anew from {head:,} events.")
+        await rebuild(settings, Plan(), lambda _progress: None)
+
+
+def rebuildable() -> list[str]:
+    """Return the names of the projections that can be rebuilt by themselves."""
+    return [projection.name for projection in PROJECTIONS if projection.statements]
+
+
+async def drop_unfinished(url: str) -> int | None:
+    """Drop what an interrupted rebuild left; return its generation, None if there was none. Raises Busy."""
+    async with turn(url) as connection:
+        row = await connection.fetchrow(UNFINISHED)
+        if row is None:
+            return None
+        await _give_up(connection, row)
+        return int(row["generation"])
+
+
+async def drop_left_overs(connection: Connection) -> None:
+    """Drop generations that no rebuild is building any more; the caller holds the lock."""
+    for row in await connection.fetch(LEFT_OVER):
+        await generations.drop(connection, row["generation"])
+
+
+async def rollback(url: str) -> tuple[int, int]:
+    """Serve reads from the generation that stands by; return its number and the other's.
+
+    Raises Busy, Refused where none stands by, or Behind.
+    """
+    async with turn(url) as connection:
+        standing_by = await connection.fetchval(STANDING_BY)
+        if standing_by is None:
+            raise Refused("No generation stands by: a rebuild keeps the one before it, unless with --keep 0.")
+        return standing_by, await _switch(connection, standing_by)
+
+
+async def _begin(connection: Connection, plan: Plan) -> Progress:
+    await drop_left_overs(connection)
+    options = asdict(plan)
+    row = await connection.fetchrow(UNFINISHED)
+    if row is not None:
+        if json.loads(row["options"]) == options and row["version"] == VERSION:
+            return Progress(row["rebuild_id"], row["generation"], Phase(row["phase"]), 0, 0, resumed=True)
+        await _give_up(connection, row)
+    generation = await connection.fetchval(NEXT_GENERATION)
+    async with connection.transaction():
+        await generations.create(connection, generation)
+        rebuild_id = await connection.fetchval(BEGIN, generation, plan.transport, json.dumps(options))
+    return Progress(rebuild_id, generation, Phase.LOAD, 0, 0)
+
+
+async def _give_up(connection: Connection, row: Any) -> None:  # noqa: ANN401 - a row
+    await connection.execute(FINISH, row["rebuild_id"], "dropped", None)
+    if row["generation_state"] != "live":
+        await generations.drop(connection, row["generation"])
+
+
+async def _switch(connection: Connection, generation: int) -> int:
+    deadline = time.monotonic() + SWITCH_SECONDS
+    while True:
+        try:
+            return await switch(connection, generation)
+        except Behind:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
+class _Rebuild:
+    """One rebuild at work; `connection` holds the lock and keeps the books."""
+
+    def __init__(
+        self, settings: Settings, plan: Plan, connection: OwnConnection, progress: Progress, report: Report
+    ) -> None:
+        self._settings, self._plan, self._connection, self._report = settings, plan, connection, report
+        self._progress = progress
+        self._url, self._generation = settings.database_url, progress.generation
+        self._seconds: dict[Phase, float] = {}
+        self._verification: Verification | None = None
+        self._live: Verification | None = None
+
+    async def run(self) -> Outcome:
+        """Go through the phases, from the one that is next."""
+        await self._move(target=await head_position(self._connection))
+        events = self._progress.target
+        work = {
+            Phase.LOAD: self._load,
+            Phase.INDEX: self._index,
+            Phase.VERIFY: self._verify,
+            Phase.CATCH_UP: self._catch_up,
+            Phase.SWITCH: self._switch,
+        }
+        phases = list(work)[: 3 if self._plan.dry_run else None]
+        for phase in phases[phases.index(self._progress.phase) :]:
+            await self._move(phase=phase)
+            started = time.monotonic()
+            await work[phase]()
+            self._seconds[phase] = time.monotonic() - started
+        await self._connection.execute(FINISH, self._progress.rebuild_id, "done", None)
+        return Outcome(self._generation, events, self._seconds, self._verification, self._live, not self._plan.dry_run)
+
+    async def _move(self, **changes: Any) -> None:  # noqa: ANN401 - fields of Progress
+        self._progress = now = replace(self._progress, **changes)
+        await self._connection.execute(MOVE, now.rebuild_id, now.phase, now.position, now.target, now.events_per_second)
+        self._report(now)
+
+    async def _load(self) -> None:
+        moved = await self._measured()
+        if self._plan.projection is not None:
+            served = await served_generation(self._connection)
+            await load_one(self._url, self._generation, served, self._plan.projection)
+        elif self._plan.transport == "kafka":
+            await load_from_kafka(self._settings, self._generation, moved)
+        else:
+            await load_from_log(self._url, self._generation, self._progress.target, moved)
+
+    async def _measured(self) -> Callable[[int], Awaitable[None]]:
+        first = await self._connection.fetchval(FIRST, self._generation)
+        started = time.monotonic()
+
+        async def moved(position: int) -> None:
+            rate = (position - first) / max(time.monotonic() - started, 1e-9)
+            await self._move(position=position, events_per_second=rate)
+
+        return moved
+
+    async def _index(self) -> None:
+        worker = await open_session(self._url, self._generation, large=True)
+        try:
+            async with worker.transaction():
+                for statement in create_indexes_sql(self._generation):
+                    await worker.execute(statement)
+                for table in metadata(self._generation).sorted_tables:
+                    await worker.execute(f"ANALYZE {table.name}")
+                # With the indexes, so that whoever goes on does not make them again.
+                await worker.execute("UPDATE rebuilds SET phase = $2 WHERE rebuild_id = $1", *self._after(Phase.INDEX))
+        finally:
+            worker.terminate()
+
+    def _after(self, phase: Phase) -> tuple[int, Phase]:
+        phases = list(Phase)
+        return self._progress.rebuild_id, phases[phases.index(phase) + 1]
+
+    async def _verify(self) -> None:
+        self._verification = await verify(self._url, self._generation)
+        if self._verification.drift:
+            tables = ", ".join(check.table for check in self._verification.tables if check.differing)
+            raise Refused(f"{self._verification.drift} rows of the new generation are not what the log says: {tables}.")
+        if self._plan.dry_run:
+            self._live = await verify(self._url, await served_generation(self._connection))
+            await generations.drop(self._connection, self._generation)
+
+    async def _catch_up(self) -> None:
+        if await self._connection.fetchval(STATE, self._generation) == "building":
+            await catch_up(self._url, self._generation, await self._measured())
+            await hand_over(self._connection, self._generation)
+
+    async def _switch(self) -> None:
+        await _switch(self._connection, self._generation)
+        standing_by = [row["generation"] for row in await self._connection.fetch(STANDING_BY)]
+        for generation in standing_by[self._plan.keep :]:
+            await generations.drop(self._connection, generation)

@@ -1,0 +1,91 @@
+"""Compares a generation, row for row, with what the log says it has to be, while traffic goes on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from projector.batch import fill_where, lift_where
+from projector.definitions import DEFINITIONS, PREPARE
+from projector.runner import open_session
+from shared.read_models import schema_name
+from shared.runtime.database import Connection
+
+SHOWN: Final = 3
+
+CHECKSUM: Final = (
+    "SELECT count(*) AS rows, coalesce(sum(hashtextextended(t::text, 0)), 0) AS checksum FROM ({rows}) AS t"
+)
+DIFFERENCE: Final = """
+SELECT count(*) OVER () AS differing, side, text FROM (
+    SELECT 'missing' AS side, t::text AS text FROM (({wanted}) EXCEPT ALL ({found})) AS t
+    UNION ALL
+    SELECT 'unexpected', t::text FROM (({found}) EXCEPT ALL ({wanted})) AS t
+) AS d ORDER BY text, side LIMIT $1
+"""
+PROJECTED: Final = "SELECT position FROM progress WHERE generation = $1 ORDER BY partition"
+# The parts of the log that have been projected, without what was put aside.
+APPLIED: Final = """
+position <= ($1::bigint[])[partition + 1] AND position NOT IN (
+    SELECT position FROM quarantine WHERE generation = $2 AND NOT applied AND position IS NOT NULL)
+"""
+NOTE: Final = "UPDATE generations SET verified_at = now(), verified_position = $2, drift = $3 WHERE generation = $1"
+
+
+@dataclass(frozen=True, slots=True)
+class TableCheck:
+    """One table: how many rows the log says it has, how many differ, and the first of these as text."""
+
+    table: str
+    rows: int
+    differing: int
+    examples: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What a comparison found, at a Read-Position of the generation."""
+
+    generation: int
+    position: int
+    tables: Sequence[TableCheck]
+
+    @property
+    def drift(self) -> int:
+        """How many rows are missing or should not be there."""
+        return sum(check.differing for check in self.tables)
+
+
+async def verify(url: str, generation: int) -> Verification:
+    """Compare every table that follows from the log, in one snapshot. Raises a database error."""
+    connection = await open_session(url, generation, large=True)
+    try:
+        async with connection.transaction(isolation="repeatable_read"):
+            position = await connection.fetchval("SELECT read_position($1)", generation)
+            await _recompute(connection, generation)
+            schema = schema_name(generation)
+            checks = [await _check(connection, f"{schema}.{table}", rows) for table, rows in DEFINITIONS.items()]
+        found = Verification(generation, position, checks)
+        await connection.execute(NOTE, generation, position, found.drift)
+    finally:
+        connection.terminate()
+    return found
+
+
+async def _recompute(connection: Connection, generation: int) -> None:
+    projected = [row["position"] for row in await connection.fetch(PROJECTED, generation)]
+    for fill in (fill_where, lift_where):
+        await fill(connection, APPLIED, projected, generation)
+    await connection.execute("ANALYZE batch")
+    for statement in PREPARE:
+        await connection.execute(statement)
+
+
+async def _check(connection: Connection, table: str, wanted: str) -> TableCheck:
+    name = table.partition(".")[2]
+    found = f"SELECT * FROM {table}"  # noqa: S608 - our own names
+    sums = [await connection.fetchrow(CHECKSUM.format(rows=rows)) for rows in (wanted, found)]
+    rows = sums[0]["rows"] if sums[0] else 0
+    if sums[0] == sums[1]:
+        return TableCheck(name, rows, 0, [])
+    different = await connection.fetch(DIFFERENCE.format(wanted=wanted, found=found), SHOWN)
+    return TableCheck(name, rows, different[0]["differing"], [f"{row['side']}: {row['text']}" for row in different])
