@@ -6,7 +6,10 @@ from datetime import date, timedelta
 from typing import Any, Self
 
 from projector.batch import Held, LogBatch, Record, RecordBatch
+from projector.generation import create, create_indexes_sql, drop
+from projector.loading import load_from_log, load_one
 from projector.runner import Runner
+from projector.verification import verify
 from query_api.queries.statistics import DIFFERENCE, MAX_COUNT, MAX_POINTS
 from query_api.queries.streaks import CURRENT, LONGEST
 from query_api.reading import Reader
@@ -20,6 +23,7 @@ from tests.support import oracle
 PARTITIONS = 3
 """Fewer than there are users, so that users share partitions with each other and with the catalogue."""
 GENERATION = 1
+BESIDE = 2
 STREAKS = {"longest": LONGEST, "current": CURRENT}
 
 EMPTY = "; ".join(
@@ -35,7 +39,8 @@ EMPTY = "; ".join(
 class ProjectedLog:
     """One database with one runner. `held` is what the runner may write, as it stands before the next batch."""
 
-    def __init__(self, admin: OwnConnection, runner: Runner, reader: Reader, stack: AsyncExitStack) -> None:
+    def __init__(self, url: str, admin: OwnConnection, runner: Runner, reader: Reader, stack: AsyncExitStack) -> None:
+        self.url = url
         self._admin, self._runner, self._reader, self._stack = admin, runner, reader, stack
         self.held: dict[int, Held] = {}
 
@@ -47,7 +52,7 @@ class ProjectedLog:
         await admin.execute("SET session_replication_role = replica")
         stack = AsyncExitStack()
         pool = await stack.enter_async_context(open_pool(url, Role.QUERY, size=1))
-        return cls(admin, await Runner.open(url, GENERATION), Reader(pool), stack)
+        return cls(url, admin, await Runner.open(url, GENERATION), Reader(pool), stack)
 
     async def close(self) -> None:
         """Drop every connection."""
@@ -95,9 +100,33 @@ class ProjectedLog:
         await self._runner.project(batch)
         self.held = {**self.held, **batch.held_afterwards}
 
-    async def tables(self) -> oracle.Tables:
+    async def build(self, upto: int, *, one: str | None = None) -> oracle.Tables:
+        """Build a generation beside, in bulk or by copying all but one projection; return its tables, and drop it."""
+        connection = await connect(self.url, Role.PROJECTOR)
+        await create(connection, BESIDE)
+        try:
+            if one:
+                await load_one(self.url, BESIDE, GENERATION, one)
+            else:
+                await load_from_log(self.url, BESIDE, upto, _unheard)
+            for statement in create_indexes_sql(BESIDE):
+                await connection.execute(statement)
+            assert 0 == (await verify(self.url, BESIDE)).drift
+            return await self.tables(BESIDE)
+        finally:
+            await drop(connection, BESIDE)
+            await connection.close()
+
+    async def drift(self) -> dict[str, int]:
+        """Return how many rows `laurels verify` finds wrong, by table."""
+        found = await verify(self.url, GENERATION)
+        return {check.table: check.differing for check in found.tables if check.differing}
+
+    async def tables(self, generation: int = GENERATION) -> oracle.Tables:
         """Return the rows of every read model, sorted, and what was put aside where anything was."""
-        found = {table: sorted(await self._rows(table, columns)) for table, columns in oracle.COLUMNS.items()}
+        found = {
+            table: sorted(await self._rows(generation, table, columns)) for table, columns in oracle.COLUMNS.items()
+        }
         aside = [tuple(row) for row in await self._admin.fetch("SELECT position, error FROM quarantine")]
         return {**found, "quarantine": aside} if aside else found
 
@@ -131,9 +160,13 @@ class ProjectedLog:
         rows = (await self._reader.read(STREAKS[mode], *arguments)).rows
         return [{name: row[name] for name in names} for row in rows]
 
-    async def _rows(self, table: str, columns: Sequence[str]) -> list[oracle.Row]:
-        query = f"SELECT {', '.join(columns)} FROM generation_{GENERATION}.{table}"  # noqa: S608 - our own names
+    async def _rows(self, generation: int, table: str, columns: Sequence[str]) -> list[oracle.Row]:
+        query = f"SELECT {', '.join(columns)} FROM generation_{generation}.{table}"  # noqa: S608 - our own names
         return [tuple(_plain(value) for value in row) for row in await self._admin.fetch(query)]
+
+
+async def _unheard(_position: int) -> None:
+    """Keep no books."""
 
 
 def records(events: Sequence[RecordedEvent]) -> dict[int, Consumed]:
