@@ -1,6 +1,7 @@
 """Folds batches into one generation: rows and checkpoint in one transaction."""
 
 import logging
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -9,7 +10,7 @@ import asyncpg
 
 from projector import batch
 from projector.batch import Batch, Held, LogBatch, Poison, RecordBatch, UnknownEvents, UnreadableEvent
-from projector.projections import STATEMENTS
+from projector.projections import PROJECTIONS, STATEMENTS
 from projector.quarantine import put_aside
 from shared.read_models import PROJECTED_CHANNEL, schema_name
 from shared.runtime.database import COMMAND_TIMEOUT, Connection, OwnConnection, Role, connect
@@ -29,6 +30,27 @@ UPDATE progress SET epoch = epoch + 1
 WHERE generation = $1 AND partition = ANY($2::smallint[])
 RETURNING partition, position, epoch, kafka_offset
 """
+
+
+def _project_function() -> str:
+    """Return the function that folds `batch` in one call, with plans that are made once for a session."""
+    steps = []
+    for projection in PROJECTIONS:
+        # The language has another word for a query whose answer nobody wants.
+        body = "; ".join(re.sub(r"^\s*SELECT", "PERFORM", statement) for statement in projection.statements)
+        if body:
+            steps.append(f"IF found_types && '{{{','.join(projection.types)}}}'::text[] THEN {body}; END IF;")
+    return f"""
+CREATE OR REPLACE FUNCTION pg_temp.project() RETURNS void LANGUAGE plpgsql AS $project$
+DECLARE found_types text[] := ARRAY(SELECT DISTINCT type FROM batch);
+BEGIN
+    {" ".join(steps)}
+    PERFORM pg_notify('{PROJECTED_CHANNEL}', '');
+END $project$
+"""  # noqa: S608 - put together from constants
+
+
+PROJECT_FUNCTION: Final = _project_function()
 
 UNAPPLICABLE: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, UnreadableEvent)
 """Errors that lie in an event itself, so that no later attempt would end otherwise."""
@@ -61,7 +83,7 @@ async def open_session(url: str, generation: int, *, large: bool) -> OwnConnecti
     settings = {**(batch.BULK_SESSION if large else batch.SESSION), "search_path": f"{schema_name(generation)}, public"}
     timeout = None if large else COMMAND_TIMEOUT
     connection = await connect(url, Role.PROJECTOR, settings, command_timeout=timeout)
-    for statement in batch.CREATE:
+    for statement in (*batch.CREATE, PROJECT_FUNCTION):
         await connection.execute(statement)
     return connection
 
@@ -117,13 +139,16 @@ class Runner:
             await self._advance(events)
             filled = await events.fill(self._connection)
             if self._bulk:
-                await self._bulk.prepare(self._connection)
-            for number, statement in enumerate(STATEMENTS, 1):
-                if self._bulk:
-                    await self._bulk.stepped(events, number / (len(STATEMENTS) + 1))
-                await self._connection.execute(statement)
-            await self._connection.execute(f"NOTIFY {PROJECTED_CHANNEL}")
+                await self._fold_in_bulk(events, self._bulk)
+            else:
+                await self._connection.execute("SELECT pg_temp.project()")
         return filled
+
+    async def _fold_in_bulk(self, events: Batch, bulk: Bulk) -> None:
+        await bulk.prepare(self._connection)
+        for number, statement in enumerate(STATEMENTS, 1):
+            await bulk.stepped(events, number / (len(STATEMENTS) + 1))
+            await self._connection.execute(statement)
 
     async def _advance(self, events: Batch) -> None:
         # First of all, so that the rows stay locked: whoever else has the same batch waits here, and is refused.

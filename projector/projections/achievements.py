@@ -57,5 +57,6 @@ ON CONFLICT (achievement_id, language) DO UPDATE SET name = excluded.name, descr
 PROJECTION = Projection(
     name="achievements",
     tables=(achievements, achievement_texts),
+    types=("achievement-defined", "achievement-translated"),
     statements=(PROJECT_ACHIEVEMENTS, PROJECT_TEXTS),
 )

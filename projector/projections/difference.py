@@ -79,6 +79,7 @@ WHERE l.total_points = g.total_points AND l.gap_below IS DISTINCT FROM g.gap
 PROJECTION = Projection(
     name="difference",
     tables=(points_levels,),
+    types=("user-created", "achievement-awarded", "award-revoked"),
     statements=(TAKE_TURNS, COUNT_LEVELS, POINTS_LEVELS, GAPS),
     tied_to=("totals",),
 )

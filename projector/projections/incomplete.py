@@ -12,4 +12,4 @@ incomplete_users = sa.Table(
     sa.Column("user_id", sa.BigInteger, primary_key=True, autoincrement=False),
 )
 
-PROJECTION = Projection(name="incomplete", tables=(incomplete_users,), statements=())
+PROJECTION = Projection(name="incomplete", tables=(incomplete_users,), types=(), statements=())

@@ -9,11 +9,13 @@ import sqlalchemy as sa
 class Projection:
     """A read model: its tables, and the statements that fold the relation `batch` into them, in order.
 
-    What one projection tells another within a batch ties them: with those in `tied_to` it can only be rebuilt together.
-    Names in `statements` are unqualified: a session's search_path says which generation they mean.
+    They run for a batch that has an event of `types`; other batches change nothing here. Their names are unqualified: a
+    session's search_path says which generation they mean. What one projection tells another within a batch ties them:
+    with those in `tied_to` it can only be rebuilt together.
     """
 
     name: str
     tables: tuple[sa.Table, ...]
+    types: tuple[str, ...]
     statements: tuple[str, ...]
     tied_to: tuple[str, ...] = ()

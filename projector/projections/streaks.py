@@ -66,4 +66,9 @@ WHEN NOT MATCHED AND NOT isempty(n.days) THEN INSERT
     VALUES (n.user_id, n.days, n.streak_days, n.streak_started_on, n.latest_days, n.latest_ended_on)
 """
 
-PROJECTION = Projection(name="streaks", tables=(user_streaks,), statements=(PROJECT,))
+PROJECTION = Projection(
+    name="streaks",
+    tables=(user_streaks,),
+    types=("achievement-awarded", "award-revoked"),
+    statements=(PROJECT,),
+)

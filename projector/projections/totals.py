@@ -85,6 +85,7 @@ SELECT old_achievements, old_points, total_achievements, total_points FROM outco
 PROJECTION = Projection(
     name="totals",
     tables=(user_totals, count_levels),
+    types=("user-created", "achievement-awarded", "award-revoked"),
     statements=(PROJECT_TOTALS,),
     tied_to=("difference",),
 )

@@ -35,4 +35,9 @@ WHERE type = 'achievement-awarded'
 ORDER BY user_id, awarded_at, award_id
 """
 
-PROJECTION = Projection(name="user_awards", tables=(user_awards,), statements=(PROJECT,))
+PROJECTION = Projection(
+    name="user_awards",
+    tables=(user_awards,),
+    types=("achievement-awarded", "award-revoked"),
+    statements=(PROJECT,),
+)

@@ -40,4 +40,4 @@ ON CONFLICT (user_id) DO UPDATE SET
     updated_position = excluded.updated_position
 """
 
-PROJECTION = Projection(name="users", tables=(users,), statements=(PROJECT,))
+PROJECTION = Projection(name="users", tables=(users,), types=("user-created", "user-changed"), statements=(PROJECT,))

@@ -15,7 +15,6 @@ from all_in_one.migrations import migrate
 from projector import runner
 from projector.batch import MissingEvents, UnknownEvents
 from projector.generation import metadata
-from projector.projections import STATEMENTS
 from projector.rebuild import rebuildable
 from projector.runner import TakenOver
 from shared.events.codec import SCHEMA_VERSIONS, UPCASTERS
@@ -418,21 +417,28 @@ def test_an_eventful_life_is_projected(log: ProjectedLog) -> None:
     assert [EXPECTED] * len(RANGES) == [synchronously(from_log(log, EVENTFUL, ends)) for ends in RANGES]
 
 
-@pytest.mark.parametrize("twin", TWINS)
-def test_a_broken_twin_is_caught(log: ProjectedLog, monkeypatch: pytest.MonkeyPatch, twin: str) -> None:
+@pytest.fixture(params=TWINS)
+def broken(log: ProjectedLog, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Put one fault into the projections."""
+    sound, broken = TWINS[request.param]
+    text = runner.PROJECT_FUNCTION.replace(sound, broken)
+    assert text != runner.PROJECT_FUNCTION, "the fault has nowhere to go: the projection reads differently now"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "PROJECT_FUNCTION", text)
+        synchronously(log.reopen())
+        yield
+    synchronously(log.reopen())
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_broken_twin_is_caught(log: ProjectedLog) -> None:
     """A projection with one fault put in is told from a sound one."""
-    sound, broken = TWINS[twin]
-    statements = tuple(statement.replace(sound, broken) for statement in STATEMENTS)
-    assert statements != STATEMENTS, "the fault has nowhere to go: the projection reads differently now"
-    monkeypatch.setattr(runner, "STATEMENTS", statements)
     assert any(EXPECTED != synchronously(from_log(log, EVENTFUL, ends)) for ends in RANGES)
 
 
-@pytest.mark.parametrize("twin", TWINS)
-def test_verification_catches_a_broken_twin(log: ProjectedLog, monkeypatch: pytest.MonkeyPatch, twin: str) -> None:
+@pytest.mark.usefixtures("broken")
+def test_verification_catches_a_broken_twin(log: ProjectedLog) -> None:
     """What tells a broken projection from a sound one in these tests, `laurels verify` tells in production."""
-    sound, broken = TWINS[twin]
-    monkeypatch.setattr(runner, "STATEMENTS", tuple(statement.replace(sound, broken) for statement in STATEMENTS))
 
     async def work() -> list[dict[str, int]]:
         drifts = []

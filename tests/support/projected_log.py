@@ -54,6 +54,11 @@ class ProjectedLog:
         pool = await stack.enter_async_context(open_pool(url, Role.QUERY, size=1))
         return cls(url, admin, await Runner.open(url, GENERATION), Reader(pool), stack)
 
+    async def reopen(self) -> None:
+        """Have a new runner, which prepares the projections as they are now."""
+        self._runner.close()
+        self._runner = await Runner.open(self.url, GENERATION)
+
     async def close(self) -> None:
         """Drop every connection."""
         self._runner.close()
