@@ -27,23 +27,18 @@ user_streaks = sa.Table(
 
 # An award's instant lies less than three days from its local day, so the key of user_awards finds the day's others.
 PROJECT = """
-WITH earned AS (
-    SELECT user_id, range_agg(daterange(local_day, local_day + 1)) AS days
-    FROM batch WHERE type = 'achievement-awarded' GROUP BY user_id
-), lost AS (
-    SELECT b.user_id, range_agg(daterange(b.local_day, b.local_day + 1)) AS days
-    FROM batch b
-    WHERE b.type = 'award-revoked'
-      AND NOT EXISTS (
-        SELECT FROM user_awards a
-        WHERE a.user_id = b.user_id AND a.local_day = b.local_day
-          AND a.awarded_at BETWEEN b.awarded_at - interval '3 days' AND b.awarded_at + interval '3 days')
+WITH change AS (
+    SELECT b.user_id,
+        range_agg(daterange(b.local_day, b.local_day + 1)) FILTER (WHERE b.type = 'achievement-awarded') AS earned,
+        range_agg(daterange(b.local_day, b.local_day + 1)) FILTER (WHERE b.type = 'award-revoked' AND NOT EXISTS (
+            SELECT FROM user_awards a
+            WHERE a.user_id = b.user_id AND a.local_day = b.local_day
+              AND a.awarded_at BETWEEN b.awarded_at - interval '3 days' AND b.awarded_at + interval '3 days')) AS lost
+    FROM batch b WHERE b.type IN ('achievement-awarded', 'award-revoked')
     GROUP BY b.user_id
 ), touched AS (
-    SELECT user_id, coalesce(s.days, '{}') + coalesce(e.days, '{}') - coalesce(l.days, '{}') AS days
-    FROM (SELECT DISTINCT user_id FROM batch WHERE type IN ('achievement-awarded', 'award-revoked')) b
-    LEFT JOIN earned e USING (user_id)
-    LEFT JOIN lost l USING (user_id)
+    SELECT c.user_id, coalesce(s.days, '{}') + coalesce(c.earned, '{}') - coalesce(c.lost, '{}') AS days
+    FROM change c
     LEFT JOIN user_streaks s USING (user_id)
 )
 MERGE INTO user_streaks s

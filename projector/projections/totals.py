@@ -68,8 +68,8 @@ WITH change AS (
     LEFT JOIN user_totals t ON t.user_id = c.user_id
     LEFT JOIN LATERAL (
         SELECT max(award_id) AS count_position, max(award_id) FILTER (WHERE points > 0) AS points_position
-        FROM user_awards a WHERE a.user_id = c.user_id
-    ) s ON c.revoked
+        FROM user_awards a WHERE c.revoked AND a.user_id = c.user_id
+    ) s ON true
 ), written AS (
     INSERT INTO user_totals AS t (user_id, total_achievements, total_points, created_position,
                                   count_position, points_position)

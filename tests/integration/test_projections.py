@@ -401,7 +401,7 @@ TWINS = {
         "",
     ),
     "a revocation takes the whole day": ("a.local_day = b.local_day", "false"),
-    "a revocation leaves the day": ("- coalesce(l.days, '{}')", ""),
+    "a revocation leaves the day": ("- coalesce(c.lost, '{}')", ""),
     "the later of equal runs is shown": ("DESC, lower(run) LIMIT 1", "DESC, lower(run) DESC LIMIT 1"),
     "the first run is the latest": ("ORDER BY lower(run) DESC LIMIT 1", "ORDER BY lower(run) LIMIT 1"),
     "gaps stay as they are": ("IS DISTINCT FROM g.gap", "IS DISTINCT FROM g.gap AND false"),
