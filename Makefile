@@ -18,6 +18,10 @@ $(VENV)/.test: $(VENV)/.run requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.lock
 	@touch $@
 
+$(VENV)/.bench: $(VENV)/.run requirements-bench.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-bench.lock
+	@touch $@
+
 run: $(VENV)/.run ## Serve the whole system on http://localhost:8000
 	@exec $(BIN)/laurels up
 
@@ -42,12 +46,16 @@ FAULTS := $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS)) $(if $(EV
 faults-twins: $(VENV)/.test ## Run the same against deliberately broken twins, and see each one caught
 	$(BIN)/python -m tests.faults.twins
 
+bench: $(VENV)/.bench ## Measure everything beside its floor, in about ten minutes; LINE= SCALE=
+	$(BIN)/python -m bench $(if $(SCALE),--scale $(SCALE)) $(LINE)
+
 openapi: $(VENV)/.run ## Write the OpenAPI document from the routes
 	$(BIN)/laurels openapi > shared/runtime/openapi.json
 
 lock: ## Compile the locks anew; needs uv
 	uv pip compile --quiet --upgrade $(LOCK_OPTIONS) pyproject.toml --group install -o requirements.lock
+	uv pip compile --quiet --upgrade $(LOCK_OPTIONS) pyproject.toml --group bench -o requirements-bench.lock
 	uv pip compile --quiet --upgrade $(LOCK_OPTIONS) pyproject.toml --group dev -o requirements-dev.lock
 LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
-.PHONY: help run demo check test faults faults-twins openapi lock
+.PHONY: help run demo check test faults faults-twins bench openapi lock

@@ -1,0 +1,1 @@
+"""The bench: every figure beside its floor or ceiling, measured in the same run."""

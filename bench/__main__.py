@@ -1,0 +1,66 @@
+"""`python -m bench` measures all lines, `python -m bench hot bulk` these ones."""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from bench.lines import commands, growth, latency, peers, projection, reads
+from bench.measures import Findings
+from bench.plan import DEFAULT_SCALE, Plan
+from bench.plots import plot
+from bench.report import print_table, write_result
+from bench.workbench import Workbench
+
+LINES: Mapping[str, Callable[[Workbench], Findings]] = {
+    "hot": reads.hot,
+    "lookups": reads.lookups,
+    "size": growth.size,
+    "singles": commands.singles,
+    "waiting": commands.waiting,
+    "bulk": commands.bulk,
+    "projector": projection.postgres_feed,
+    "kafka": projection.kafka_feed,
+    "two-projectors": projection.two_projectors,
+    "visible": latency.embedded,
+    "visible-kafka": latency.scaled_out,
+    "memory": growth.memory,
+    "flask": peers.flask,
+    "eventsourcing": peers.library,
+}
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> None:
+    """Measure, print the table and write the results."""
+    parser = argparse.ArgumentParser(prog="python -m bench")
+    parser.add_argument("lines", nargs="*", choices=[*LINES, []], metavar="LINE", help=f"any of: {', '.join(LINES)}")
+    parser.add_argument(
+        "--scale", type=float, default=DEFAULT_SCALE, help="1 for the sizes of the table (default: %(default)s)"
+    )
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for JSON and plots")
+    given = parser.parse_args()
+    measure(given.lines or list(LINES), Plan(given.scale), given.results)
+
+
+def measure(names: list[str], plan: Plan, results: Path) -> None:
+    """Measure these lines one after another; what one finds is written before the next begins."""
+    found = {}
+    with (
+        tempfile.TemporaryDirectory(prefix="laurels-bench-", ignore_cleanup_errors=True) as folder,
+        Workbench(Path(folder), plan) as bench,
+    ):
+        for name in names:
+            started = time.monotonic()
+            found[name] = LINES[name](bench)
+            seconds = time.monotonic() - started
+            write_result(results, name, found[name], plan, seconds)
+            for curve in found[name].curves:
+                plot(results, curve)
+            print(f"{name}: {seconds:.0f} s", flush=True)
+    print_table(found)
+
+
+if __name__ == "__main__":
+    main()
