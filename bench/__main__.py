@@ -1,9 +1,11 @@
 """`python -m bench` measures all lines, `python -m bench hot bulk` these ones."""
 
 import argparse
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bench.lines import commands, growth, latency, peers, projection, reads
@@ -20,11 +22,11 @@ LINES: Mapping[str, Callable[[Workbench], Findings]] = {
     "singles": commands.singles,
     "waiting": commands.waiting,
     "bulk": commands.bulk,
-    "projector": projection.postgres_feed,
-    "kafka": projection.kafka_feed,
-    "two-projectors": projection.two_projectors,
     "visible": latency.embedded,
     "visible-kafka": latency.scaled_out,
+    "projector": projection.postgres_feed,
+    "kafka": projection.kafka_feed,
+    "rebuild": projection.rebuild,
     "memory": growth.memory,
     "flask": peers.flask,
     "eventsourcing": peers.library,
@@ -41,25 +43,33 @@ def main() -> None:
     )
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for JSON and plots")
     given = parser.parse_args()
-    measure(given.lines or list(LINES), Plan(given.scale), given.results)
+    sys.exit(0 if measure(given.lines or list(LINES), Plan(given.scale), given.results) else 1)
 
 
-def measure(names: list[str], plan: Plan, results: Path) -> None:
-    """Measure these lines one after another; what one finds is written before the next begins."""
-    found = {}
+def measure(names: Sequence[str], plan: Plan, results: Path) -> bool:
+    """Measure these lines one after another; return whether all could be.
+
+    What a line finds is written before the next begins, and one that fails leaves the others alone.
+    """
+    found: dict[str, Findings] = {}
     with (
         tempfile.TemporaryDirectory(prefix="laurels-bench-", ignore_cleanup_errors=True) as folder,
         Workbench(Path(folder), plan) as bench,
     ):
         for name in names:
             started = time.monotonic()
-            found[name] = LINES[name](bench)
+            try:
+                found[name] = LINES[name](bench)
+            except Exception:  # noqa: BLE001 - whatever it is, the other lines can be measured
+                traceback.print_exc()
+                continue
             seconds = time.monotonic() - started
             write_result(results, name, found[name], plan, seconds)
             for curve in found[name].curves:
                 plot(results, curve)
             print(f"{name}: {seconds:.0f} s", flush=True)
     print_table(found)
+    return len(found) == len(names)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What a line of the bench finds, and the arithmetic of it: percentiles, medians, ratios, targets."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -99,7 +99,7 @@ class Curve:
     x: str
     y: str
     sizes: Sequence[float]
-    series: dict[str, Sequence[float]]
+    series: Mapping[str, Sequence[float]]
     logarithmic: bool = True
 
 

@@ -51,7 +51,7 @@ def write_result(folder: Path, line: str, findings: Findings, plan: Plan, second
         "seconds": round(seconds, 1),
         "measures": [measure.as_dict() for measure in findings.measures],
         "curves": [
-            {"name": curve.name, "x": curve.x, "sizes": list(curve.sizes), "y": curve.y, "series": curve.series}
+            {"name": curve.name, "x": curve.x, "sizes": list(curve.sizes), "y": curve.y, "series": dict(curve.series)}
             for curve in findings.curves
         ],
         "notes": findings.notes,

@@ -77,13 +77,13 @@ def library(bench: Workbench) -> Findings:
         rebuilt = _project(bench, url, totals, rebuild=True)
         ours = run(project(bench, url, {}, 1))
     with bench.laurels(users) as laurels:
-        commanded = _rate(bench, laurels.port, award_requests(users, ASYNCHRONOUS))
+        commanded = _rate(bench, laurels.port, award_requests(users, ASYNCHRONOUS), eventsourcing_service.THREADS)
     name = f"eventsourcing, {len(awards):,} awards"
     return Findings(
         [
             Measure(work=name, what=what, unit=unit, ours=[mine], reference="eventsourcing", theirs=[its])
             for what, unit, mine, its in (
-                (f"award commands, {CONNECTIONS} clients", "awards/s", commanded, theirs),
+                (f"award commands, {eventsourcing_service.THREADS} clients", "awards/s", commanded, theirs),
                 ("projected", "events/s", ours, projected),
                 ("rebuilt", "events/s", ours, rebuilt),
             )
@@ -126,10 +126,10 @@ def _flask(bench: Workbench, url: str) -> Iterator[int]:
         service.stop()
 
 
-def _rate(bench: Workbench, port: int, requests: Sequence[bytes]) -> float:
+def _rate(bench: Workbench, port: int, requests: Sequence[bytes], connections: int = CONNECTIONS) -> float:
     """Return answers a second; by the mean latency, since a slow service gives few answers in so short a time."""
-    load = Load(port=port, requests=requests, connections=CONNECTIONS, seconds=bench.plan.seconds)
-    return CONNECTIONS / bench.load(load).mean
+    load = Load(port=port, requests=requests, connections=connections, seconds=bench.plan.seconds)
+    return connections / bench.load(load).mean
 
 
 def _compare(ours: str, theirs: str) -> None:

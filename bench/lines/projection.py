@@ -4,21 +4,27 @@ import asyncio
 import secrets
 import time
 from collections.abc import Mapping
+from statistics import median
 
 from bench import bare, data
-from bench.measures import Findings, Measure, at_least
+from bench.measures import Curve, Findings, Measure, at_least
 from bench.workbench import Workbench, run
 from projector.feeds.postgres import BATCH_LIMIT
 from shared.runtime.database import OwnConnection
 from tests.support.processes import Service, free_port, start
+from tests.support.processes import run as run_command
 
-BACKLOG_TOPIC = "backlog"
 POLL_SECONDS = 0.01
 PATIENCE_SECONDS = 600.0
 AT_THE_GATE = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%UPDATE progress%'"
 HEAD = "SELECT position FROM log_head"
 PROJECTED = "SELECT read_position(1)"
 PUBLISHED = "SELECT position FROM write_model.relay_lease"
+UNPUBLISH = """
+UPDATE write_model.relay_lease
+SET position = 0, partition_positions = array_fill(0::bigint, ARRAY[cardinality(partition_positions)])
+"""
+LOADED = "SELECT events_per_second FROM rebuilds ORDER BY rebuild_id DESC LIMIT 1"
 
 
 def postgres_feed(bench: Workbench) -> Findings:
@@ -34,39 +40,78 @@ def postgres_feed(bench: Workbench) -> Findings:
 
 
 def kafka_feed(bench: Workbench) -> Findings:
-    """Measure a projector that reads a topic, and how fast the relay filled it."""
-    ours: list[float] = []
+    """Measure one projector that reads a topic, two that share it, and how fast the relay filled it."""
+    one: list[float] = []
+    two: list[float] = []
     theirs: list[float] = []
     with bench.postgres(bench.plan.backlog) as url:
         head = run(_ask(url, HEAD))
-        published = run(_publish(bench, url))
+        settings = bench.kafka_settings(f"backlog-{secrets.token_hex(4)}")
+        published = run(_publish(bench, url, settings))
         for _ in range(bench.plan.rounds):
-            ours.append(run(project(bench, url, _topic(bench), 1)))
+            one.append(run(project(bench, url, _new_group(settings), 1)))
+            two.append(run(project(bench, url, _new_group(settings), 2)))
             theirs.append(run(bare.fold_in_batches(url, head, BATCH_LIMIT)))
-    relay = Measure(work=f"relay, {head:,} events to Kafka", what="published", unit="events/s", ours=[published])
-    return Findings([_projector("projector, Kafka feed", head, ours, theirs, 0.6), relay])
-
-
-def two_projectors(bench: Workbench) -> Findings:
-    """Measure two projectors that share a topic beside one that has it to itself."""
-    ours: list[float] = []
-    theirs: list[float] = []
-    with bench.postgres(bench.plan.backlog) as url:
-        head = run(_ask(url, HEAD))
-        run(_publish(bench, url))
-        for _ in range(bench.plan.rounds):
-            ours.append(run(project(bench, url, _topic(bench), 2)))
-            theirs.append(run(project(bench, url, _topic(bench), 1)))
-    measure = Measure(
-        work=f"two projectors, 8 partitions, {head:,} events",
-        what="projected",
-        unit="events/s",
-        ours=ours,
-        reference="one projector",
-        theirs=theirs,
-        target=at_least(1.3),
+    return Findings(
+        [
+            _projector("projector, Kafka feed", head, one, theirs, 0.6),
+            Measure(
+                work=f"two projectors, 8 partitions, backlog of {head:,} events",
+                what="projected",
+                unit="events/s",
+                ours=two,
+                reference="one projector",
+                theirs=one,
+                target=at_least(1.3),
+            ),
+            Measure(work=f"relay, {head:,} events to Kafka", what="published", unit="events/s", ours=[published]),
+        ]
     )
-    return Findings([measure])
+
+
+def rebuild(bench: Workbench) -> Findings:
+    """Measure rebuilds of a small and a great log, beside the same rows loaded by hand."""
+    small: tuple[list[float], list[float]] = ([], [])
+    great: tuple[list[float], list[float]] = ([], [])
+    heads: list[int] = []
+    for users, (ours, theirs) in zip(bench.plan.rebuilds, (small, great), strict=True):
+        with bench.postgres(users) as url:
+            heads.append(run(_ask(url, HEAD)))
+            for _ in range(bench.plan.rounds):
+                ours.append(_rebuild(url))
+                theirs.append(run(bare.fold_in_bulk(url, heads[-1])))
+    measures = [
+        Measure(
+            work=f"rebuild of {head:,} events, indexes included",
+            what="loaded",
+            unit="events/s",
+            ours=ours,
+            reference="bare bulk SQL with its indexes",
+            theirs=theirs,
+            target=at_least(0.85),
+        )
+        for head, (ours, theirs) in zip(heads, (small, great), strict=True)
+    ]
+    growth = Measure(
+        work=f"rebuild of {heads[1]:,} events, indexes included",
+        what="loaded, beside the small log",
+        unit="events/s",
+        ours=great[0],
+        reference=f"rebuild of {heads[0]:,} events",
+        theirs=small[0],
+        target=at_least(0.9),
+    )
+    rates = {"laurels rebuild": [m.figure for m in measures], "bare bulk SQL": [median(m.theirs) for m in measures]}
+    curve = Curve(name="rebuild-rate", x="events", y="events/s", sizes=heads, series=rates)
+    return Findings([*measures, growth], [curve])
+
+
+def _rebuild(url: str) -> float:
+    """Build the read models anew, without switching to them; return events a second of the load."""
+    done = run_command(["laurels", "rebuild", "--dry-run"], environment={"LAURELS_DATABASE_URL": url}, seconds=600)
+    if done.returncode:
+        raise RuntimeError(done.stdout + done.stderr)
+    return run(_ask(url, LOADED))
 
 
 def _projector(work: str, head: int, ours: list[float], theirs: list[float], bound: float) -> Measure:
@@ -81,9 +126,8 @@ def _projector(work: str, head: int, ours: list[float], theirs: list[float], bou
     )
 
 
-def _topic(bench: Workbench) -> dict[str, str]:
-    """Return the settings of a new consumer group on the backlog's topic."""
-    return {**bench.kafka_settings(BACKLOG_TOPIC), "LAURELS_KAFKA_GROUP": f"bench-{secrets.token_hex(4)}"}
+def _new_group(settings: Mapping[str, str]) -> dict[str, str]:
+    return {**settings, "LAURELS_KAFKA_GROUP": f"bench-{secrets.token_hex(4)}"}
 
 
 async def _ask(url: str, question: str) -> int:
@@ -94,14 +138,14 @@ async def _ask(url: str, question: str) -> int:
         await connection.close()
 
 
-async def _publish(bench: Workbench, url: str) -> float:
-    """Have the relay publish what it has not yet; return its events a second."""
+async def _publish(bench: Workbench, url: str, settings: Mapping[str, str]) -> float:
+    """Have the relay publish the whole log to a new topic; return its events a second, from its first batch on."""
     connection = await bare.connect(url)
+    await connection.execute(UNPUBLISH)
     head: int = await connection.fetchval(HEAD)
-    before: int = await connection.fetchval(PUBLISHED)
-    relay = _start(bench, "command_api.relay", url, bench.kafka_settings(BACKLOG_TOPIC))
+    relay = _start(bench, "command_api.relay", url, settings)
     try:
-        await _reached(connection, PUBLISHED, min(before + 1, head))
+        await _reached(connection, PUBLISHED, 1)
         begun: int = await connection.fetchval(PUBLISHED)
         started = time.perf_counter()
         await _reached(connection, PUBLISHED, head)

@@ -8,7 +8,7 @@ from flask import Flask, abort, jsonify, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy import DateTime, ForeignKey, MetaData, Row, Text, create_engine, desc, select, text
 from sqlalchemy.engine import Engine, make_url
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship, sessionmaker
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, joinedload, mapped_column, relationship, sessionmaker
 
 SCHEMA: Final = "flask_service"
 ADDRESS: Final = "BENCH_DATABASE_URL"
@@ -176,6 +176,7 @@ def create_app() -> Flask:
                 .where(Award.user_id == _user(session, username).id)
                 .order_by(desc(Award.awarded_at), desc(Award.id))
                 .limit(int(request.args.get("limit", 50)))
+                .options(joinedload(Award.user), joinedload(Award.achievement))
             )
             return jsonify([_award(award) for award in session.scalars(asked)])
 
