@@ -12,7 +12,7 @@ from bench.lines import commands, growth, latency, peers, projection, reads
 from bench.measures import Findings
 from bench.plan import DEFAULT_SCALE, Plan
 from bench.plots import plot
-from bench.report import print_table, write_result
+from bench.report import markdown, print_table, write_result
 from bench.workbench import Workbench
 
 LINES: Mapping[str, Callable[[Workbench], Findings]] = {
@@ -52,6 +52,7 @@ def measure(names: Sequence[str], plan: Plan, results: Path) -> bool:
     What a line finds is written before the next begins, and one that fails leaves the others alone.
     """
     found: dict[str, Findings] = {}
+    results.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="laurels-bench-", ignore_cleanup_errors=True) as folder,
         Workbench(Path(folder), plan) as bench,
@@ -68,6 +69,7 @@ def measure(names: Sequence[str], plan: Plan, results: Path) -> bool:
             for curve in found[name].curves:
                 plot(results, curve)
             print(f"{name}: {seconds:.0f} s", flush=True)
+    (results / "table.md").write_text(markdown(found))
     print_table(found)
     return len(found) == len(names)
 

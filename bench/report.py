@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from rich.table import Table
 from bench.measures import Findings, Measure
 from bench.plan import Plan
 
-HEADINGS = ("work", "measure", "figure", "floor or ceiling", "its figure", "ratio", "target", "met")
+HEADINGS: tuple[str, ...] = ("work", "measure", "figure", "floor or ceiling", "its figure", "ratio", "target", "met")
 
 
 def row(measure: Measure) -> tuple[str, ...]:
@@ -30,7 +31,7 @@ def _amount(figure: float, unit: str) -> str:
     return f"{figure:,.0f} {unit}" if figure >= 100 else f"{figure:.3g} {unit}"  # noqa: PLR2004 - three digits
 
 
-def print_table(found: dict[str, Findings]) -> None:
+def print_table(found: Mapping[str, Findings]) -> None:
     """Print all rows."""
     table = Table(*HEADINGS)
     for findings in found.values():
@@ -39,9 +40,15 @@ def print_table(found: dict[str, Findings]) -> None:
     Console(width=200).print(table)
 
 
+def markdown(found: Mapping[str, Findings]) -> str:
+    """Return the table as Markdown, for the documentation."""
+    lines = [HEADINGS, ("---",) * len(HEADINGS)]
+    lines += [row(measure) for findings in found.values() for measure in findings.measures]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
 def write_result(folder: Path, line: str, findings: Findings, plan: Plan, seconds: float) -> Path:
     """Write what a line found, with date, commit and raw samples; return the file."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{line}.json"
     document = {
         "line": line,
