@@ -55,7 +55,7 @@ class Workbench:
     def __enter__(self) -> Self:
         # Not forked: a copy of this process would carry its connections with it.
         spawned = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(2, mp_context=spawned, initializer=logging.disable, initargs=(logging.WARNING,))
+        pool = ProcessPoolExecutor(2, mp_context=spawned, initializer=logging.disable, initargs=(logging.ERROR,))
         self._pool = self._stack.enter_context(pool)
         return self
 
