@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from projector import batch
-from projector.generation import create_generation_sql, metadata
+from projector.generation import create_generation_sql, create_indexes_sql, create_tables_sql, metadata
 from projector.projections import STATEMENTS
 from shared.read_models import schema_name
 from shared.runtime.database import OwnConnection, Role, session_settings
@@ -124,9 +124,8 @@ async def fold_in_bulk(url: str, upto: int) -> float:
 async def load_generation(connection: OwnConnection, generation: int) -> None:
     """Make a generation and load it from the log in one go, on a bulk session of the projector's role."""
     tables = metadata(generation).sorted_tables
-    for statement in create_generation_sql(generation):
-        if not statement.lstrip().startswith("CREATE INDEX"):
-            await connection.execute(statement)
+    for statement in create_tables_sql(generation):
+        await connection.execute(statement)
     for table in tables:
         await connection.execute(f"ALTER TABLE {table.fullname} DROP CONSTRAINT {table.name}_pkey")
     await connection.execute(f"SET search_path = {schema_name(generation)}, public")
@@ -136,9 +135,8 @@ async def load_generation(connection: OwnConnection, generation: int) -> None:
     for table in tables:
         key = ", ".join(column.name for column in table.primary_key.columns)
         await connection.execute(f"ALTER TABLE {table.fullname} ADD PRIMARY KEY ({key})")
-    for statement in create_generation_sql(generation):
-        if statement.lstrip().startswith("CREATE INDEX"):
-            await connection.execute(statement)
+    for statement in create_indexes_sql(generation):
+        await connection.execute(statement)
 
 
 @contextlib.asynccontextmanager

@@ -9,10 +9,12 @@ from statistics import median
 from bench import bare, data
 from bench.measures import Curve, Findings, Measure, at_least
 from bench.workbench import Workbench, run
+from projector import rebuild as rebuilding
 from projector.feeds.postgres import BATCH_LIMIT
+from projector.rebuild import Phase
 from shared.runtime.database import OwnConnection
+from shared.runtime.settings import Settings
 from tests.support.processes import Service, free_port, start
-from tests.support.processes import run as run_command
 
 POLL_SECONDS = 0.01
 PATIENCE_SECONDS = 600.0
@@ -24,7 +26,6 @@ UNPUBLISH = """
 UPDATE write_model.relay_lease
 SET position = 0, partition_positions = array_fill(0::bigint, ARRAY[cardinality(partition_positions)])
 """
-LOADED = "SELECT events_per_second FROM rebuilds ORDER BY rebuild_id DESC LIMIT 1"
 
 
 def postgres_feed(bench: Workbench) -> Findings:
@@ -78,7 +79,7 @@ def rebuild(bench: Workbench) -> Findings:
         with bench.postgres(users) as url:
             heads.append(run(_ask(url, HEAD)))
             for _ in range(bench.plan.rounds):
-                ours.append(_rebuild(url))
+                ours.append(bench.call(rebuild_once, url).result())
                 theirs.append(run(bare.fold_in_bulk(url, heads[-1])))
     measures = [
         Measure(
@@ -106,12 +107,14 @@ def rebuild(bench: Workbench) -> Findings:
     return Findings([*measures, growth], [curve])
 
 
-def _rebuild(url: str) -> float:
-    """Build the read models anew, without switching to them; return events a second of the load."""
-    done = run_command(["laurels", "rebuild", "--dry-run"], environment={"LAURELS_DATABASE_URL": url}, seconds=600)
-    if done.returncode:
-        raise RuntimeError(done.stdout + done.stderr)
-    return run(_ask(url, LOADED))
+def rebuild_once(url: str) -> float:
+    """Build the read models anew without switching to them; return events a second of load and indexes."""
+    outcome = run(rebuilding.rebuild(Settings(database_url=url), rebuilding.Plan(dry_run=True), _say_nothing))
+    return outcome.events / (outcome.seconds[Phase.LOAD] + outcome.seconds[Phase.INDEX])
+
+
+def _say_nothing(_progress: rebuilding.Progress) -> None:
+    """Leave progress bars to operators."""
 
 
 def _projector(work: str, head: int, ours: list[float], theirs: list[float], bound: float) -> Measure:
