@@ -18,7 +18,7 @@ from rich.table import Table
 from all_in_one.embedded_postgres import EmbeddedPostgresError, find_running
 from all_in_one.main import Stopped, running_base_url, up
 from all_in_one.migrations import MigrationError
-from cli import quarantine, what_if
+from cli import log_files, quarantine, what_if
 from cli import rebuild as rebuilding
 from cli.client import CliError, progress_bars
 from cli.demo import load_demo
@@ -116,6 +116,24 @@ def republish(
     except BeyondTheLog as error:
         fail(str(error))
     print(f"The relay publishes again from position {first}.")  # noqa: T201 - the command's output
+
+
+@app.command("export")
+def export_command(
+    file: Annotated[Path, typer.Argument(help="Compressed if it ends in .zst or .gz; - is standard output.")],
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+) -> None:
+    """Write the whole log as CloudEvents, one event a line."""
+    log_files.export_log(database_url(load_settings()), file, force=force)
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="An export; its compression is told by .zst or .gz at its end.")],
+) -> None:
+    """Fill an empty instance with an export, positions kept; whatever is wrong, nothing changes."""
+    log_files.restore_log(database_url(load_settings()), file)
 
 
 async def _republish(url: str, first: int) -> None:

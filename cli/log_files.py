@@ -1,0 +1,219 @@
+"""`laurels export` and `laurels restore`: the whole log in a file, one CloudEvent a line."""
+
+import asyncio
+import os
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Final, Protocol, Self
+
+import zstandard
+from rich.console import Console
+from rich.markup import escape
+
+from cli.client import CliError, Report, Stage, progress_bars, silent
+from command_api import exporting, restoring
+from shared.event_log import head_position
+from shared.events.json_lines import to_line
+from shared.runtime.database import Role, connect
+
+EXPORTING: Final = Stage("Exporting", "events")
+RESTORING: Final = Stage("Restoring", "bytes")
+STANDARD_OUTPUT: Final = Path("-")
+
+READ_BYTES: Final = 16 * 1024
+"""Read at once: little, since what is compressed well becomes many times as much."""
+LONGEST_LINE: Final = 16 * 1024 * 1024
+"""Bytes of a line, far beyond any event: a file without line ends must not fill the memory."""
+GZIP: Final = 16 + zlib.MAX_WBITS
+
+
+class LogFileError(CliError):
+    """The message is one sentence for the operator."""
+
+
+class _Compressor(Protocol):
+    def compress(self, data: bytes, /) -> bytes: ...
+    def flush(self) -> bytes: ...
+
+
+class _Decompressor(Protocol):
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+
+_COMPRESSORS: Final[dict[str, Callable[[], _Compressor]]] = {
+    ".zst": lambda: zstandard.ZstdCompressor(write_checksum=True).compressobj(),
+    ".gz": partial(zlib.compressobj, wbits=GZIP),
+}
+_DECOMPRESSORS: Final[dict[str, Callable[[], _Decompressor]]] = {
+    ".zst": lambda: zstandard.ZstdDecompressor().decompressobj(),
+    ".gz": partial(zlib.decompressobj, wbits=GZIP),
+}
+
+
+def export_log(url: str, path: Path, *, force: bool) -> None:
+    """Write the log, up to where it ends now, to a file that is whole or not there. Raises LogFileError."""
+    with _progress() as report:
+        count = asyncio.run(_export(url, path, force=force, report=report))
+    if path != STANDARD_OUTPUT:
+        Console().print(escape(f"{count:,} events are in {path}."), soft_wrap=True)
+
+
+def restore_log(url: str, path: Path) -> None:
+    """Fill the empty instance over this database from a file. Raises LogFileError, and then nothing has changed."""
+    try:
+        with _progress() as report:
+            count = asyncio.run(_restore(url, path, report))
+    except restoring.NotEmpty as error:
+        raise LogFileError(str(error)) from error
+    except restoring.BadLog as error:
+        raise LogFileError(f"{path} was not restored: {error}.") from error
+    Console().print(f"{count:,} events are restored; the read models follow.")
+
+
+async def _export(url: str, path: Path, *, force: bool, report: Report) -> int:
+    connection = await connect(url, Role.COMMAND)
+    try:
+        head = await head_position(connection)
+        with _Output(path, force=force) as output:
+            async for events in exporting.recorded_events(connection, head):
+                output.write(b"".join(map(to_line, events)))
+                report(EXPORTING, events[-1].position, head)
+    finally:
+        await connection.close()
+    return head
+
+
+async def _restore(url: str, path: Path, report: Report) -> int:
+    connection = await connect(url, Role.COMMAND, restoring.SESSION)
+    try:
+        with _opened(path) as file:
+            return await restoring.restore(connection, _lines(path, _decompressed(path, _read(path, file, report))))
+    finally:
+        await connection.close()
+
+
+class _Output:
+    """A file that has its name only once it is whole, compressed as that name says; or standard output."""
+
+    def __init__(self, path: Path, *, force: bool) -> None:
+        self._path, self._force = path, force
+        self._part = path.with_name(f"{path.name}.part")
+        compressor = _COMPRESSORS.get(path.suffix.lower())
+        self._compressor = compressor and compressor()
+
+    def __enter__(self) -> Self:
+        with _trouble(self._path, "written"):
+            self._file = self._open()
+        return self
+
+    def _open(self) -> BinaryIO:
+        if self._path == STANDARD_OUTPUT:
+            return os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+        if self._force:
+            return self._part.open("wb")
+        if self._path.exists():
+            raise LogFileError(f"{self._path} exists; --force replaces it.")
+        try:
+            return self._part.open("xb")
+        except FileExistsError:
+            message = f"{self._part} exists: another export writes it, or one was killed; --force replaces it."
+            raise LogFileError(message) from None
+
+    def write(self, data: bytes) -> None:
+        """Add to the file. Raises LogFileError."""
+        with _trouble(self._path, "written"):
+            self._file.write(self._compressor.compress(data) if self._compressor else data)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        whole = False
+        try:
+            if kind is None:
+                with _trouble(self._path, "written"):
+                    self._finish()
+                whole = True
+        finally:
+            # What could not be written once cannot be written by closing either.
+            with suppress(OSError):
+                self._file.close()
+            if not whole and self._path != STANDARD_OUTPUT:
+                self._part.unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        if self._compressor:
+            self._file.write(self._compressor.flush())
+        self._file.flush()
+        if self._path != STANDARD_OUTPUT:
+            # A name must never be on disk before what it names is.
+            os.fsync(self._file.fileno())
+            self._part.replace(self._path)
+
+
+def _read(path: Path, file: BinaryIO, report: Report) -> Iterator[bytes]:
+    with _trouble(path, "read"):
+        size = os.fstat(file.fileno()).st_size
+        done = 0
+        while data := file.read(READ_BYTES):
+            done += len(data)
+            report(RESTORING, done, size)
+            yield data
+
+
+def _decompressed(path: Path, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    start = _DECOMPRESSORS.get(path.suffix.lower())
+    if start is None:
+        yield from chunks
+        return
+    decompressor = start()
+    try:
+        for chunk in chunks:
+            data = chunk
+            while data:
+                # Compressed files that were put together are one: where a stream ends, the next one begins.
+                decompressor = start() if decompressor.eof else decompressor
+                yield decompressor.decompress(data)
+                data = decompressor.unused_data
+    except (zlib.error, zstandard.ZstdError) as error:
+        raise LogFileError(f"{path} was not restored: its compressed data are damaged ({error}).") from error
+    if not decompressor.eof:
+        raise LogFileError(f"{path} was not restored: it is cut off in the middle of its compressed data.")
+
+
+def _lines(path: Path, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from whole
+        if len(rest) > LONGEST_LINE:
+            raise LogFileError(f"{path} was not restored: it has a line that is too long for an event.")
+    if rest:
+        yield rest
+
+
+def _opened(path: Path) -> BinaryIO:
+    with _trouble(path, "read"):
+        return path.open("rb")
+
+
+@contextmanager
+def _trouble(path: Path, what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise LogFileError(f"{path} cannot be {what}: {error.strerror or error}.") from error
+
+
+def _progress() -> AbstractContextManager[Report]:
+    # Standard output may be the export itself.
+    console = Console(stderr=True)
+    return progress_bars(console) if console.is_terminal else nullcontext(silent)

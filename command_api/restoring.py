@@ -1,0 +1,256 @@
+"""Fills an empty log with events that another instance recorded, and what the command side knows of them.
+
+Everything is one transaction under the lock of the log's head: whatever is wrong, nothing of it stays. The write model
+follows in SQL from the events, and equals, row for row, what the command side had where they were recorded.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, Final
+
+import asyncpg
+
+from command_api.write_model import lock_head
+from shared.event_log import APPENDED_CHANNEL
+from shared.events import codec
+from shared.events.envelope import RecordedEvent
+from shared.events.json_lines import MalformedLine, from_line
+from shared.events.types import (
+    AchievementAwarded,
+    AchievementDefined,
+    AchievementTranslated,
+    AwardRevoked,
+    Event,
+    UserChanged,
+    UserCreated,
+)
+from shared.runtime.database import OwnConnection
+
+CHUNK: Final = 20_000
+"""Events in one COPY: each is checked while the server stores those before it."""
+
+EPOCH: Final = datetime.fromtimestamp(0, UTC)
+
+SESSION: Final = {"lock_timeout": "10s", "synchronous_commit": "on"}
+
+COLUMNS: Final = ("position", "event_id", "partition", "type", "schema_version", "user_id", "data", "recorded_at")
+
+# The log keeps each event in the version in which it was written. What follows from it is read from the newest one,
+# which only the codec can make: so data of older versions are lifted there, and stand in for what is stored.
+LIFTED: Final = "CREATE TEMPORARY TABLE lifted (position bigint PRIMARY KEY, data jsonb NOT NULL)"
+FACTS: Final = """
+CREATE TEMPORARY VIEW facts AS
+SELECT e.position, e.type, e.user_id, coalesce(l.data, e.data) AS data, e.recorded_at
+FROM events e LEFT JOIN lifted l USING (position)
+"""
+
+UNFOUNDED: Final = """
+SELECT min(r.position) FROM facts r
+LEFT JOIN facts a ON a.position = (r.data ->> 'award_id')::bigint AND a.type = 'achievement-awarded'
+    AND a.user_id = r.user_id AND a.data ->> 'achievement_id' = r.data ->> 'achievement_id'
+WHERE r.type = 'award-revoked' AND a.position IS NULL
+"""
+
+USERS: Final = """
+INSERT INTO write_model.users
+    (user_id, username, username_key, user_language, user_timezone, created_at, updated_at)
+SELECT DISTINCT ON (user_id) user_id, data ->> 'username', data ->> 'username_key', data ->> 'user_language',
+    data ->> 'user_timezone', min(recorded_at) OVER (PARTITION BY user_id), recorded_at
+FROM facts WHERE type IN ('user-created', 'user-changed') ORDER BY user_id, position DESC
+"""
+
+# The appender marks what a group changed with the group's last change, and a group is what shares a time.
+ACHIEVEMENTS: Final = """
+WITH changes AS (
+    SELECT (data ->> 'achievement_id')::bigint AS achievement_id, type, data, recorded_at,
+        max(position) OVER (PARTITION BY recorded_at) AS changed_position
+    FROM facts WHERE type IN ('achievement-defined', 'achievement-translated')
+), latest AS (
+    SELECT achievement_id, max(recorded_at) AS updated_at, max(changed_position) AS changed_position
+    FROM changes GROUP BY achievement_id
+)
+INSERT INTO write_model.achievements
+    (achievement_id, achievement_language, achievement_point, repeatable, created_at, updated_at, changed_position)
+SELECT achievement_id, c.data ->> 'achievement_language', (c.data ->> 'achievement_point')::integer,
+    (c.data ->> 'repeatable')::boolean, c.recorded_at, l.updated_at, l.changed_position
+FROM changes c JOIN latest l USING (achievement_id) WHERE c.type = 'achievement-defined'
+"""
+
+TEXTS: Final = """
+INSERT INTO write_model.achievement_texts (achievement_id, language, name, name_key, description)
+SELECT DISTINCT ON (1, 2) (data ->> 'achievement_id')::bigint, data ->> 'achievement_language',
+    data ->> 'achievement_name', data ->> 'achievement_key', data ->> 'achievement_description'
+FROM facts WHERE type IN ('achievement-defined', 'achievement-translated') ORDER BY 1, 2, position DESC
+"""
+
+REVOCATIONS: Final = """
+INSERT INTO write_model.revocations (award_id)
+SELECT (data ->> 'award_id')::bigint FROM facts WHERE type = 'award-revoked'
+"""
+
+HOLDINGS: Final = """
+INSERT INTO write_model.holdings (user_id, achievement_id)
+SELECT f.user_id, a.achievement_id
+FROM facts f JOIN write_model.achievements a ON a.achievement_id = (f.data ->> 'achievement_id')::bigint
+WHERE f.type = 'achievement-awarded' AND NOT a.repeatable
+    AND NOT EXISTS (SELECT FROM write_model.revocations r WHERE r.award_id = f.position)
+"""
+
+MOVE_HEAD: Final = """
+WITH moved AS (
+    UPDATE log_head SET position = $1, recorded_at = $2, partition_positions = $3, catalogue_position = $4,
+                        last_user_id = $5, last_achievement_id = $6
+)
+SELECT pg_notify($7, $1::bigint::text)
+"""
+
+
+class NotEmpty(Exception):
+    """The log has events; the message is one sentence."""
+
+
+class BadLog(ValueError):
+    """What was to be restored is no log of Laurels; the message says why and in which line, without a full stop."""
+
+
+@dataclass(slots=True)
+class Head:
+    """The head of a log while its events come in, one after the other; it tells those that cannot follow."""
+
+    partition_positions: list[int]
+    position: int = 0
+    recorded_at: datetime = EPOCH
+    catalogue_position: int = 0
+    last_user_id: int = 0
+    last_achievement_id: int = 0
+
+    def follow(self, recorded: RecordedEvent, event: Event) -> None:
+        """Take in the next event. Raises MalformedLine where no log has it at this place."""
+        if recorded.position != self.position + 1:
+            raise MalformedLine(f"position {recorded.position} does not follow on {self.position}")
+        if recorded.recorded_at < self.recorded_at:
+            raise MalformedLine("it was recorded before the event that it follows on")
+        self._count(event)
+        self._refer(event)
+        self.position, self.recorded_at = recorded.position, recorded.recorded_at
+        self.partition_positions[recorded.partition] = recorded.position
+
+    def _count(self, event: Event) -> None:
+        # Ids are given in the order of the log, without gaps.
+        match event:
+            case UserCreated():
+                self.last_user_id += 1
+                if event.user_id != self.last_user_id:
+                    raise MalformedLine(f"the new user is not number {self.last_user_id}")
+            case AchievementDefined():
+                self.last_achievement_id += 1
+                if event.achievement_id != self.last_achievement_id:
+                    raise MalformedLine(f"the new achievement is not number {self.last_achievement_id}")
+            case AchievementAwarded():
+                if event.award_id != self.position + 1:
+                    raise MalformedLine("the award's id is not its position")
+            case _:
+                pass
+
+    def _refer(self, event: Event) -> None:
+        if isinstance(event, UserChanged | AchievementAwarded | AwardRevoked):
+            _refuse_beyond("user", event.user_id, self.last_user_id)
+        if isinstance(event, AchievementTranslated | AchievementAwarded | AwardRevoked):
+            _refuse_beyond("achievement", event.achievement_id, self.last_achievement_id)
+        if isinstance(event, AchievementDefined | AchievementTranslated):
+            self.catalogue_position = self.position + 1
+
+
+def _refuse_beyond(what: str, number: int, last: int) -> None:
+    if not 1 <= number <= last:
+        raise MalformedLine(f"there is no {what} {number} yet")
+
+
+@dataclass(slots=True)
+class _Incoming:
+    """Lines on their way into the log; `lifted` collects the newest data of events that are of an older version."""
+
+    head: Head
+    lines: Iterator[tuple[int, bytes]]
+    lifted: list[tuple[int, str]] = field(default_factory=list)
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of the next events, each checked. Raises BadLog."""
+        partitions = len(self.head.partition_positions)
+        for number, line in islice(self.lines, CHUNK):
+            try:
+                recorded, event = from_line(line, partitions)
+                self.head.follow(recorded, event)
+            except MalformedLine as error:
+                raise BadLog(f"line {number}: {error}") from None
+            if recorded.schema_version != codec.SCHEMA_VERSIONS[recorded.type]:
+                self.lifted.append((recorded.position, codec.encode(event)))
+            yield (
+                recorded.position,
+                recorded.event_id,
+                recorded.partition,
+                recorded.type,
+                recorded.schema_version,
+                recorded.user_id,
+                recorded.data,
+                recorded.recorded_at,
+            )
+
+
+async def restore(connection: OwnConnection, lines: Iterable[bytes]) -> int:
+    """Fill the empty log with these lines and return its position.
+
+    Raises NotEmpty, BadLog or what `lines` raises, and then nothing has changed.
+    """
+    async with connection.transaction():
+        found = await lock_head(connection)
+        if found["position"]:
+            raise NotEmpty(f"The log has {found['position']} events already; only an empty instance can be filled.")
+        head = Head([0] * len(found["partition_positions"]))
+        await connection.execute(LIFTED)
+        await connection.execute(FACTS)
+        await _copy(connection, _Incoming(head, iter(enumerate(lines, 1))))
+        await _derive(connection)
+        await connection.execute(
+            MOVE_HEAD,
+            head.position,
+            head.recorded_at,
+            head.partition_positions,
+            head.catalogue_position,
+            head.last_user_id,
+            head.last_achievement_id,
+            APPENDED_CHANNEL,
+        )
+    return head.position
+
+
+async def _copy(connection: OwnConnection, incoming: _Incoming) -> None:
+    before = -1
+    while before < incoming.head.position:
+        before = incoming.head.position
+        try:
+            await connection.copy_records_to_table("events", records=incoming.rows(), columns=COLUMNS, timeout=None)
+        except asyncpg.UniqueViolationError as error:
+            raise BadLog(f"line {before + _line(error)}: another event has this id") from error
+        await connection.copy_records_to_table("lifted", records=incoming.lifted)
+        incoming.lifted.clear()
+
+
+def _line(error: asyncpg.PostgresError) -> int:
+    # Positions are known to follow on each other by then, so this can only be about the event's id.
+    numbers = re.findall(r"\d+", str(error.as_dict().get("context")))
+    return int(numbers[0])
+
+
+async def _derive(connection: OwnConnection) -> None:
+    unfounded = await connection.fetchval(UNFOUNDED, timeout=None)
+    if unfounded is not None:
+        raise BadLog(f"line {unfounded}: it revokes what is no award of this user")
+    try:
+        for statement in (USERS, ACHIEVEMENTS, TEXTS, REVOCATIONS, HOLDINGS):
+            await connection.execute(statement, timeout=None)
+    except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError) as error:
+        raise BadLog(f"it contradicts itself: {error.as_dict().get('detail') or error}".rstrip(".")) from error
