@@ -4,8 +4,8 @@ import asyncio
 import os
 import sys
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -83,7 +83,7 @@ async def _export(url: str, path: Path, *, force: bool, report: Report) -> int:
     connection = await connect(url, Role.COMMAND)
     try:
         head = await head_position(connection)
-        with _Output(path, force=force) as output:
+        with Output(path, force=force) as output:
             async for events in exporting.recorded_events(connection, head):
                 output.write(b"".join(map(to_line, events)))
                 report(EXPORTING, events[-1].position, head)
@@ -95,13 +95,13 @@ async def _export(url: str, path: Path, *, force: bool, report: Report) -> int:
 async def _restore(url: str, path: Path, report: Report) -> int:
     connection = await connect(url, Role.COMMAND, restoring.SESSION)
     try:
-        with _opened(path) as file:
-            return await restoring.restore(connection, _lines(path, _decompressed(path, _read(path, file, report))))
+        with closing(read_lines(path, report)) as lines:
+            return await restoring.restore(connection, lines)
     finally:
         await connection.close()
 
 
-class _Output:
+class Output:
     """A file that has its name only once it is whole, compressed as that name says; or standard output."""
 
     def __init__(self, path: Path, *, force: bool) -> None:
@@ -157,6 +157,12 @@ class _Output:
             # A name must never be on disk before what it names is.
             os.fsync(self._file.fileno())
             self._part.replace(self._path)
+
+
+def read_lines(path: Path, report: Report = silent) -> Generator[bytes, None, None]:
+    """Yield the lines of an export, without their ends. Raises LogFileError where the file is cut off or damaged."""
+    with _opened(path) as file:
+        yield from _lines(path, _decompressed(path, _read(path, file, report)))
 
 
 def _read(path: Path, file: BinaryIO, report: Report) -> Iterator[bytes]:
