@@ -40,7 +40,7 @@ COLUMNS: Final = ("position", "event_id", "partition", "type", "schema_version",
 
 # The log keeps each event in the version in which it was written. What follows from it is read from the newest one,
 # which only the codec can make: so data of older versions are lifted there, and stand in for what is stored.
-LIFTED: Final = "CREATE TEMPORARY TABLE lifted (position bigint PRIMARY KEY, data jsonb NOT NULL)"
+LIFTED: Final = "CREATE TEMPORARY TABLE lifted (position bigint PRIMARY KEY, data jsonb NOT NULL) ON COMMIT DROP"
 FACTS: Final = """
 CREATE TEMPORARY VIEW facts AS
 SELECT e.position, e.type, e.user_id, coalesce(l.data, e.data) AS data, e.recorded_at

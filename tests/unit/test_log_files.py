@@ -73,13 +73,17 @@ def test_a_compressed_file_that_is_cut_off_is_refused(tmp_path: Path, suffix: st
 @given(where=st.floats(0.1, 1, exclude_max=True))
 @on_files
 def test_a_compressed_file_that_is_damaged_is_refused(tmp_path: Path, suffix: str, where: float) -> None:
-    """A flipped bit is noticed, since both formats have a checksum."""
+    """A flipped bit is noticed, since both formats have a checksum, unless it means the same."""
     data = bytearray(exported(tmp_path / f"whole{suffix}"))
     data[int(len(data) * where)] ^= 0x10
     damaged = tmp_path / f"damaged{suffix}"
     damaged.write_bytes(data)
-    with pytest.raises(LogFileError, match="was not restored"):
-        list(read_lines(damaged))
+    try:
+        lines = list(read_lines(damaged))
+    except LogFileError as error:
+        assert "was not restored" in str(error)  # noqa: PT017 - some bits do not matter, and then nothing is raised
+    else:
+        assert LINES == lines
 
 
 @pytest.mark.parametrize("suffix", COMPRESSED)
