@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 
 from all_in_one.embedded_postgres import Connection, EmbeddedPostgres
 from all_in_one.migrations import migrate
-from command_api import appender, restoring
+from command_api import appender, exporting, restoring
 from command_api.appender import Submission
 from command_api.commands import (
     AwardAchievement,
@@ -228,14 +228,7 @@ async def export(database: Database) -> list[bytes]:
 
 
 def restore(database: Database, lines: Iterable[bytes]) -> int:
-    async def restored() -> int:
-        connection = await connect(database.url, Role.COMMAND, restoring.SESSION)
-        try:
-            return await restoring.restore(connection, lines)
-        finally:
-            await connection.close()
-
-    return synchronously(restored())
+    return synchronously(restoring.restore(database.command, lines))
 
 
 def refused(database: Database, lines: Iterable[bytes]) -> str:
@@ -283,6 +276,23 @@ def test_the_history_of_these_tests_is_rich() -> None:
     """Every type of event is in it, and each of the tables ends up with rows that others replaced."""
     assert set(EVENT_TYPES) == {row.type for row in rich()}
     assert len(rich()) > 15
+
+
+def test_an_export_ends_where_the_log_ended_when_it_began(
+    databases: tuple[Database, Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However it is read, it has every event up to there and none that came later."""
+    source = databases[0]
+    synchronously(source.restart())
+    synchronously(append(source, RICH))
+
+    async def positions(upto: int) -> list[int]:
+        return [event.position async for events in recorded_events(source.command, upto) for event in events]
+
+    for batch in (1, 3, 1_000):
+        monkeypatch.setattr(exporting, "BATCH", batch)
+        for upto in (0, 1, 9, len(RICH)):
+            assert list(range(1, upto + 1)) == synchronously(positions(upto))
 
 
 def test_a_log_in_several_pieces_is_one(target: Database, monkeypatch: pytest.MonkeyPatch) -> None:
