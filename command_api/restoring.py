@@ -208,7 +208,7 @@ async def restore(connection: OwnConnection, lines: Iterable[bytes]) -> int:
     async with connection.transaction():
         found = await lock_head(connection)
         if found["position"]:
-            raise NotEmpty(f"The log has {found['position']} events already; only an empty instance can be filled.")
+            raise NotEmpty(f"The log is at position {found['position']}; only an empty instance can be filled.")
         head = Head([0] * len(found["partition_positions"]))
         await connection.execute(LIFTED)
         await connection.execute(FACTS)

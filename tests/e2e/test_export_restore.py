@@ -267,7 +267,7 @@ def test_a_file_that_is_not_whole_leaves_nothing(fresh_laurels: Make, tmp_path: 
     assert "missing.gz cannot be read" in fails(target, "restore", tmp_path / "missing.gz")
 
     assert 0 == head(target)
-    assert [] == fetch(target, "SELECT FROM events") + fetch(target, "SELECT FROM write_model.users")
+    assert [] == [*fetch(target, "SELECT FROM events"), *fetch(target, "SELECT FROM write_model.users")]
     succeeds(target, "restore", file)
     assert head(source) == head(target)
 

@@ -96,9 +96,13 @@ RICH = history_of(
         translate(1, "ru", 0),
         translate(0, "en", 2),
         translate(0, "ru", 1),
+        define(2, "en", 1, repeatable=True),
     ]
 )
-"""Names that passed on, texts that were replaced, once-only awards that were taken back and given again."""
+"""Names that passed on, texts that were replaced, once-only awards that were taken back and given again.
+
+Its last three events, a group, change two achievements.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,7 +349,7 @@ def test_whoever_follows_the_log_hears_of_it(target: Database) -> None:
 def test_nothing_is_restored_over_a_log(target: Database) -> None:
     """Only an empty instance is filled; one that has a single event is left as it is."""
     restore(target, lines_of(rich())[:1])
-    assert "The log has 1 events already; only an empty instance can be filled." == refused(target, lines_of(rich()))
+    assert "The log is at position 1; only an empty instance can be filled." == refused(target, lines_of(rich()))
 
 
 def test_an_empty_export_restores_nothing(target: Database) -> None:
