@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from shared.events import codec
 from shared.events.cloudevents import Consumed, Headers, MalformedRecord, from_record, to_headers
-from shared.events.codec import SCHEMA_VERSIONS, UnknownEvent, decode, encode, timestamp
+from shared.events.codec import SCHEMA_VERSIONS, UnknownEvent, decode, encode, timestamp, upcast
 from shared.events.envelope import CATALOGUE_PARTITION, RecordedEvent, partition_of, subject
 from shared.events.types import EVENT_TYPES, AchievementDefined, AchievementTranslated, Event, UserCreated
 
@@ -135,6 +135,7 @@ def test_an_old_version_is_lifted_step_by_step(monkeypatch: pytest.MonkeyPatch) 
     assert ADA == decode("user-created", 1, '{"called":"Ada"}')
     assert ADA == decode("user-created", 2, '{"name":"Ada","user_language":"en"}')
     assert ADA == decode("user-created", 3, encode(ADA))
+    assert encode(ADA) == upcast("user-created", 1, '{"called":"Ada"}') == upcast("user-created", 3, encode(ADA))
 
 
 @pytest.mark.parametrize(
