@@ -12,8 +12,10 @@ from fastapi import FastAPI
 
 import command_api.main
 import command_api.relay
+import command_api.routes
 import projector.main
 import query_api.main
+import query_api.routes
 from all_in_one.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
 from all_in_one.migrations import migrate
 from projector import admin
@@ -63,7 +65,12 @@ def app(settings: Settings) -> FastAPI:
 
     protection = Protection(settings)
     service = create_app(
-        [query_api.main.router(), command_api.main.router(), operations(ready, refresh), admin.routes(protection)],
+        [
+            *query_api.routes.ROUTES,
+            *command_api.routes.ROUTES,
+            *operations(ready, refresh).routes,
+            *admin.router(protection).routes,
+        ],
         lifespan=lifespan,
         protection=protection,
     )

@@ -3,8 +3,8 @@
 from contextlib import nullcontext
 from typing import Any
 
-import command_api.main
-import query_api.main
+import command_api.routes
+import query_api.routes
 from shared.runtime.http import create_app
 from shared.runtime.protection import Protection
 from shared.runtime.settings import Settings
@@ -20,7 +20,7 @@ Commands answer with `Event-Position`; reads answer with `Read-Position` and wai
 def whole_document() -> dict[str, Any]:
     """Return the OpenAPI document of the whole API."""
     app = create_app(
-        [query_api.main.router(), command_api.main.router()],
+        [*query_api.routes.ROUTES, *command_api.routes.ROUTES],
         lifespan=lambda _app: nullcontext(),
         protection=Protection(Settings(_env_file=None)),
     )

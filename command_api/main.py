@@ -5,9 +5,10 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 
-from command_api import appender, idempotency, routes
+from command_api import appender, idempotency
+from command_api.routes import ROUTES
 from command_api.routes.answering import Service
 from shared.freshness import following
 from shared.runtime import checks
@@ -44,11 +45,6 @@ async def commands(settings: Settings) -> AsyncIterator[tuple[Service, dict[str,
         )
 
 
-def router() -> APIRouter:
-    """Return the routes of the command side."""
-    return routes.router()
-
-
 def app(settings: Settings) -> FastAPI:
     """Return the command API as a service of its own."""
     ready: dict[str, Check] = {}
@@ -60,7 +56,7 @@ def app(settings: Settings) -> FastAPI:
             ready.update(found)
             yield
 
-    return create_app([router(), operations(ready)], lifespan=lifespan, protection=Protection(settings))
+    return create_app([*ROUTES, *operations(ready).routes], lifespan=lifespan, protection=Protection(settings))
 
 
 async def _forget_answers(pool: Pool, hours: int) -> None:

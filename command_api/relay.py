@@ -192,7 +192,7 @@ def app(settings: Settings) -> FastAPI:
             ready["kafka"] = checks.kafka(settings)
             yield
 
-    return create_app([operations(ready)], lifespan=lifespan, protection=Protection(settings))
+    return create_app(operations(ready).routes, lifespan=lifespan, protection=Protection(settings))
 
 
 if __name__ == "__main__":

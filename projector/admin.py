@@ -110,7 +110,7 @@ async def administration(settings: Settings, pool: Pool) -> AsyncIterator[Admini
         await made.stop()
 
 
-def routes(protection: Protection) -> APIRouter:
+def router(protection: Protection) -> APIRouter:
     """Return the routes of the operator's side."""
 
     def operators_only(request: Request) -> None:

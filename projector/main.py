@@ -43,4 +43,6 @@ def app(settings: Settings) -> FastAPI:
             yield
 
     protection = Protection(settings)
-    return create_app([operations(ready), admin.routes(protection)], lifespan=lifespan, protection=protection)
+    return create_app(
+        [*operations(ready).routes, *admin.router(protection).routes], lifespan=lifespan, protection=protection
+    )

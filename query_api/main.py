@@ -3,11 +3,11 @@
 import contextlib
 from collections.abc import AsyncIterator
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 
-from query_api import routes
 from query_api.answering import Service
 from query_api.reading import Reader
+from query_api.routes import ROUTES
 from shared.freshness import following
 from shared.gauges import refresh_positions
 from shared.runtime import checks
@@ -36,11 +36,6 @@ async def queries(settings: Settings) -> AsyncIterator[tuple[Service, dict[str, 
         )
 
 
-def router() -> APIRouter:
-    """Return the routes of the query side."""
-    return routes.router()
-
-
 def app(settings: Settings) -> FastAPI:
     """Return the query API as a service of its own."""
     ready: dict[str, Check] = {}
@@ -55,5 +50,7 @@ def app(settings: Settings) -> FastAPI:
     async def refresh() -> None:
         await refresh_positions(service.state.queries.reader.pool)
 
-    service = create_app([router(), operations(ready, refresh)], lifespan=lifespan, protection=Protection(settings))
+    service = create_app(
+        [*ROUTES, *operations(ready, refresh).routes], lifespan=lifespan, protection=Protection(settings)
+    )
     return service

@@ -1,15 +1,15 @@
 """Commands about the catalogue."""
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from command_api.routes.answering import body_of, execute, service
 from command_api.routes.documentation import command_route
 from command_api.schemas import NewAchievement, NewTranslation
 from shared import representations
 from shared.domain.errors import InvalidInput
-from shared.runtime.http import path_id
+from shared.runtime.http import api_router, path_id
 
-router = APIRouter(tags=["achievements"])
+router = api_router(tag="achievements")
 
 
 @router.post("/users/achievements", **command_route(NewAchievement, {201: representations.Achievement}, 409, 413, 415))

@@ -1,6 +1,6 @@
 """Commands about awards."""
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from command_api.commands import RevokeAward
 from command_api.routes.answering import body_of, execute, service
@@ -9,9 +9,9 @@ from command_api.schemas import NewAward, Revocation
 from shared import representations
 from shared.domain.names import lookup_key
 from shared.runtime import strict_json
-from shared.runtime.http import BODY_LIMIT, check_media_type, path_id, read_body
+from shared.runtime.http import BODY_LIMIT, api_router, check_media_type, path_id, read_body
 
-router = APIRouter(tags=["awards"])
+router = api_router(tag="awards")
 
 
 @router.post(

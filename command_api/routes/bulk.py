@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
@@ -25,6 +25,7 @@ from shared.runtime.http import (
     JSON,
     NDJSON,
     accepts,
+    api_router,
     check_media_type,
     json_response,
     query_parameters,
@@ -34,7 +35,7 @@ from shared.runtime.http import (
 from shared.runtime.prefer import preferences
 from shared.runtime.problems import InputError, Problem, invalid_input
 
-router = APIRouter(tags=["commands"])
+router = api_router(tag="commands")
 
 ARRAY_LIMIT: Final = 10_000
 CHUNK: Final = 500

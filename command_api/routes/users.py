@@ -1,14 +1,15 @@
 """Commands about users."""
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from command_api.routes.answering import body_of, execute
 from command_api.routes.documentation import command_route
 from command_api.schemas import NewUser, UserChanges
 from shared import representations
 from shared.domain.names import lookup_key
+from shared.runtime.http import api_router
 
-router = APIRouter(tags=["users"])
+router = api_router(tag="users")
 
 
 @router.post("/users", **command_route(NewUser, {201: representations.User}, 409, 413, 415))

@@ -1,7 +1,7 @@
 """Reads about the catalogue."""
 
 import orjson
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from query_api.answering import answer, parameters, service
 from query_api.paging import next_link, page
@@ -9,9 +9,9 @@ from query_api.queries.achievements import ACHIEVEMENT, ACHIEVEMENTS
 from query_api.routes.documentation import read_route
 from shared import representations
 from shared.domain.errors import InvalidInput, UnknownAchievement
-from shared.runtime.http import path_id, quality
+from shared.runtime.http import api_router, path_id, quality
 
-router = APIRouter(tags=["achievements"])
+router = api_router(tag="achievements")
 
 FIELDS = (
     "achievement_id",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from query_api.answering import answer, parameters, service
 from query_api.paging import bad_cursor, next_link, page
@@ -13,8 +13,9 @@ from query_api.routes.documentation import read_route
 from shared import representations
 from shared.domain.errors import UnknownUser
 from shared.domain.names import lookup_key
+from shared.runtime.http import api_router
 
-router = APIRouter(tags=["awards"])
+router = api_router(tag="awards")
 
 FIELDS = (
     "award_id",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from query_api.answering import answer, parameters, service, shown
 from query_api.queries.statistics import DIFFERENCE, MAX_COUNT, MAX_POINTS
@@ -11,8 +11,9 @@ from query_api.routes.documentation import read_route
 from shared import representations
 from shared.domain.errors import InvalidInput, NoAwards
 from shared.runtime.database import Record
+from shared.runtime.http import api_router
 
-router = APIRouter(prefix="/users/achievements-stats", tags=["statistics"])
+router = api_router("/users/achievements-stats", tag="statistics")
 
 MAX_COUNT_FIELDS = ("user_id", "username", "total_achievements", "tied_users")
 MAX_POINTS_FIELDS = ("user_id", "username", "total_points", "tied_users")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from query_api.answering import answer, parameters, service, shown
 from query_api.paging import integer, next_link, page
@@ -13,8 +13,9 @@ from query_api.routes.documentation import read_route
 from shared import representations
 from shared.domain.days import timezones, today_by_zone
 from shared.domain.errors import InvalidInput
+from shared.runtime.http import api_router
 
-router = APIRouter(prefix="/users/achievements-stats", tags=["statistics"])
+router = api_router("/users/achievements-stats", tag="statistics")
 
 QUERIES = {"longest": LONGEST, "current": CURRENT}
 FIELDS = ("user_id", "username", "streak_days", "streak_started_on", "streak_ended_on", "current_streak_days")

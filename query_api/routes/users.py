@@ -1,6 +1,6 @@
 """Reads about users."""
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from query_api.answering import answer, parameters, service
 from query_api.paging import next_link, page
@@ -9,8 +9,9 @@ from query_api.routes.documentation import read_route
 from shared import representations
 from shared.domain.errors import UnknownUser
 from shared.domain.names import lookup_key
+from shared.runtime.http import api_router
 
-router = APIRouter(tags=["users"])
+router = api_router(tag="users")
 
 FIELDS = ("user_id", "username", "user_language", "user_timezone", "created_at", "updated_at")
 
