@@ -38,10 +38,20 @@ async def parameters(request: Request, *known: str) -> dict[str, str]:
     found = query_parameters(request, *known, "min_position")
     wanted = integer(found, "min_position", 0, LAST_POSITION, 0)
     if wanted:
-        wait = preferences(request.headers.get("prefer")).wait
-        if not await service(request).freshness.reached(wanted, DEFAULT_WAIT if wait is None else wait):
-            raise unavailable("The read models have not reached min_position.", code="behind")
+        await wait_for(request, wanted, "min_position")
     return found
+
+
+def patience(request: Request) -> float:
+    """Return how many seconds the client lets a read wait."""
+    wait = preferences(request.headers.get("prefer")).wait
+    return DEFAULT_WAIT if wait is None else wait
+
+
+async def wait_for(request: Request, position: int, asked_as: str) -> None:
+    """Wait until the read models have reached a position; `asked_as` is the parameter. Raises a 503 Problem."""
+    if not await service(request).freshness.reached(position, patience(request)):
+        raise unavailable(f"The read models have not reached {asked_as}.", code="behind")
 
 
 def shown(row: Record, fields: Iterable[str]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ async def queries(settings: Settings) -> AsyncIterator[tuple[Service, dict[str, 
         following(settings.database_url, Role.QUERY, pool) as (freshness, watching),
     ):
         yield (
-            Service(Reader(pool), freshness),
+            Service(Reader(pool, settings.recompute_seconds), freshness),
             {
                 "database": checks.database(pool),
                 "freshness": checks.running(watching),

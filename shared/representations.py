@@ -2,6 +2,7 @@
 
 from datetime import date, datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
@@ -125,6 +126,38 @@ class Difference(Representation):
     users_with_max_difference: MaxDifference
     min_difference: int | None
     users_with_min_difference: MinDifference | None
+
+
+class UserStats(Representation):
+    """A user's totals and streaks, each with the log position of the event that last changed it.
+
+    A revoked award takes its position back with it. Without a streak there are no days and no position.
+    """
+
+    user_id: Id
+    username: str
+    total_achievements: int
+    total_achievements_position: int
+    total_points: int
+    total_points_position: int
+    streak_days: int
+    streak_started_on: date | None
+    streak_ended_on: date | None
+    streak_position: int | None
+    current_streak_days: int
+    current_streak_position: int | None
+    incomplete: Incomplete
+
+
+class Event(Representation):
+    """An event of the log, its data in the newest schema version of its type."""
+
+    position: Annotated[int, Field(ge=1, examples=[1])]
+    event_id: UUID
+    type: Annotated[str, Field(examples=["achievement-awarded"])]
+    schema_version: int
+    recorded_at: datetime
+    data: dict[str, Any]
 
 
 class Streak(Representation):

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-_CURRENT: Final = """
+CURRENT_RUN: Final = """
 LEFT JOIN LATERAL (
     SELECT run FROM unnest(s.days) AS run
     WHERE run @> today.day OR run @> today.day - 1
@@ -25,7 +25,7 @@ FROM (
 ) s
 JOIN {{g}}.users u ON u.user_id = s.user_id
 LEFT JOIN unnest($1::text[], $2::date[]) AS today (zone, day) ON today.zone = u.user_timezone
-{_CURRENT}
+{CURRENT_RUN}
 ORDER BY s.streak_days DESC, s.user_id
 """
 
@@ -38,7 +38,7 @@ SELECT s.user_id, u.username, upper(current.run) - lower(current.run) AS streak_
 FROM {{g}}.user_streaks s
 JOIN {{g}}.users u ON u.user_id = s.user_id
 JOIN unnest($1::text[], $2::date[]) AS today (zone, day) ON today.zone = u.user_timezone
-{_CURRENT.replace("LEFT JOIN", "JOIN")}
+{CURRENT_RUN.replace("LEFT JOIN", "JOIN")}
 WHERE s.latest_ended_on >= (SELECT min(day) - 1 FROM unnest($2::date[]) AS day)
   AND s.streak_days >= $3::int
   AND upper(current.run) - lower(current.run) >= $3::int

@@ -1,6 +1,8 @@
 """The reads, by path."""
 
-from query_api.routes import achievements, awards, statistics, streaks, users
+from query_api.routes import achievements, awards, explanations, statistics, streaks, users
+
+PARTS = (statistics, streaks, achievements, users, awards, explanations)
 
 # Literal paths go before those with parameters.
-ROUTES = [route for part in (statistics, streaks, achievements, users, awards) for route in part.router.routes]
+ROUTES = [route for part in PARTS for route in part.router.routes]

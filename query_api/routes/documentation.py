@@ -11,6 +11,14 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "include_unawarded": {"schema": {"type": "boolean", "default": False}, "description": "Count every user."},
     "days": {"schema": {"type": "integer", "minimum": 2, "maximum": 366, "default": 7}},
     "mode": {"schema": {"type": "string", "enum": ["longest", "current"], "default": "longest"}},
+    "as_of": {
+        "schema": {"type": "string", "format": "date-time"},
+        "description": "Count only awards up to this moment; without an offset it is UTC.",
+    },
+    "known_at": {
+        "schema": {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "format": "date-time"}]},
+        "description": "Answer from what had been recorded up to this log position, or by this moment of the past.",
+    },
     "min_position": {
         "schema": {"type": "integer", "minimum": 0},
         "description": "Wait until the read models have reached this log position.",
@@ -20,7 +28,7 @@ PREFER = {
     "name": "Prefer",
     "in": "header",
     "schema": {"type": "string", "examples": ["wait=5"]},
-    "description": "wait=SECONDS waits so long for min_position, at most 10.",
+    "description": "wait=SECONDS waits so long for min_position or known_at, at most 10.",
 }
 
 

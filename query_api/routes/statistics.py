@@ -4,8 +4,9 @@ from typing import Any
 
 from fastapi import Request, Response
 
+from query_api import time_travel
 from query_api.answering import answer, parameters, service, shown
-from query_api.queries.statistics import DIFFERENCE, MAX_COUNT, MAX_POINTS
+from query_api.queries import past, statistics
 from query_api.reading import Reading
 from query_api.routes.documentation import read_route
 from shared import representations
@@ -18,28 +19,29 @@ router = api_router("/users/achievements-stats", tag="statistics")
 MAX_COUNT_FIELDS = ("user_id", "username", "total_achievements", "tied_users")
 MAX_POINTS_FIELDS = ("user_id", "username", "total_points", "tied_users")
 BOOLEANS = {"true": True, "false": False}
+PARAMETERS = ("include_unawarded", *time_travel.NAMES)
 
 
-@router.get("/max-count", **read_route(representations.MaxCount, "include_unawarded", problems=(404,)))
+@router.get("/max-count", **read_route(representations.MaxCount, *PARAMETERS, problems=(404,)))
 async def max_count(request: Request) -> Response:
     """Tell who holds most achievements."""
-    reading = await _read(request, MAX_COUNT)
+    reading = await _read(request, statistics.MAX_COUNT, past.MAX_COUNT)
     row = reading.rows[0]
     return answer(reading, shown(row, MAX_COUNT_FIELDS))
 
 
-@router.get("/max-points", **read_route(representations.MaxPoints, "include_unawarded", problems=(404,)))
+@router.get("/max-points", **read_route(representations.MaxPoints, *PARAMETERS, problems=(404,)))
 async def max_points(request: Request) -> Response:
     """Tell who has most points."""
-    reading = await _read(request, MAX_POINTS)
+    reading = await _read(request, statistics.MAX_POINTS, past.MAX_POINTS)
     row = reading.rows[0]
     return answer(reading, shown(row, MAX_POINTS_FIELDS))
 
 
-@router.get("/max-min-difference", **read_route(representations.Difference, "include_unawarded", problems=(404,)))
+@router.get("/max-min-difference", **read_route(representations.Difference, *PARAMETERS, problems=(404,)))
 async def max_min_difference(request: Request) -> Response:
     """Tell between whom the difference of points is greatest and smallest."""
-    reading = await _read(request, DIFFERENCE)
+    reading = await _read(request, statistics.DIFFERENCE, past.DIFFERENCE)
     row = reading.rows[0]
     closest = {"higher_points_user": _user(row, "higher"), "lower_points_user": _user(row, "lower")}
     body = {
@@ -54,12 +56,16 @@ async def max_min_difference(request: Request) -> Response:
     return answer(reading, body)
 
 
-async def _read(request: Request, query: str) -> Reading:
-    given = await parameters(request, "include_unawarded")
+async def _read(request: Request, query: str, query_of_the_past: str) -> Reading:
+    given = await parameters(request, *PARAMETERS)
     everybody = BOOLEANS.get(given.get("include_unawarded", "false"))
     if everybody is None:
         raise InvalidInput("/include_unawarded", "This has to be true or false.")
-    reading = await service(request).reader.read(query, everybody)
+    then = await time_travel.asked_for(request, given)
+    if then:
+        reading = await time_travel.recompute(request, then, query_of_the_past, everybody)
+    else:
+        reading = await service(request).reader.read(query, everybody)
     if not reading.rows:
         raise NoAwards("There are no users yet." if everybody else "Nobody holds an award yet.")
     return reading

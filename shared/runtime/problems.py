@@ -37,6 +37,7 @@ TITLES: Final[Mapping[str, str]] = {
     "idempotency-key-reused": "The Idempotency-Key was used for another command",
     "unavailable": "Temporarily unavailable",
     "behind": "The read models are behind",
+    "too-large": "The recomputation takes too long",
     "rate-limited": "Too many requests",
     "content-too-large": "The body is too large",
     "unauthorized": "Credentials are missing or wrong",

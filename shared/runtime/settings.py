@@ -62,6 +62,9 @@ class Settings(BaseSettings):
         "", description="Requests allowed to one client, such as 100/second or 5000/minute; empty is no limit."
     )
     idempotency_hours: int = Field(48, ge=24, description="Hours for which an Idempotency-Key's answer is kept.")
+    recompute_seconds: int = Field(
+        10, ge=1, description="Seconds that one answer of as_of and known_at may take; a longer one is refused."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="debug, info, warning or error."
     )

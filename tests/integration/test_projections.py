@@ -10,8 +10,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from all_in_one.embedded_postgres import EmbeddedPostgres
-from all_in_one.migrations import migrate
 from projector import runner
 from projector.batch import MissingEvents, UnknownEvents
 from projector.generation import metadata
@@ -36,11 +34,8 @@ from tests.support.histories import (
     revoke,
     translate,
 )
-from tests.support.projected_log import PARTITIONS, ProjectedLog, days_around, records
+from tests.support.projected_log import PARTITIONS, ProjectedLog, days_around, projected_log, records
 from tests.support.synchronously import synchronously
-
-# The data are thrown away, so nothing has to reach the disk.
-HASTY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "1GB"}
 
 thorough = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 brief = settings(thorough, max_examples=25)
@@ -49,19 +44,8 @@ brief = settings(thorough, max_examples=25)
 @pytest.fixture(scope="session")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProjectedLog]:
     """Run a database for this worker."""
-    postgres = EmbeddedPostgres(tmp_path_factory.mktemp("projections"), settings=HASTY)
-    url = synchronously(postgres.start()).url
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("LAURELS_PARTITIONS", str(PARTITIONS))
-            migrate(url)
-        opened = synchronously(ProjectedLog.open(url))
-        try:
-            yield opened
-        finally:
-            synchronously(opened.close())
-    finally:
-        synchronously(postgres.stop())
+    with projected_log(tmp_path_factory.mktemp("projections")) as opened:
+        yield opened
 
 
 def rows_of(history: Sequence[oracle.Fact]) -> list[RecordedEvent]:

@@ -240,6 +240,69 @@ def _longest(found: Sequence[tuple[date, date]]) -> tuple[date, date]:
     return max(found, key=lambda run: (_length(*run), -run[0].toordinal()))
 
 
+# The past
+
+
+def at(facts: Sequence[Fact], *, known_at: int | None = None, as_of: datetime | None = None) -> list[Fact]:
+    """Return what had been recorded up to a position, and of that no award of after a moment.
+
+    All follows from the awards that stand, so an award that does not count is left out together with its revocation.
+    """
+    return [
+        fact
+        for fact in facts
+        if (known_at is None or fact.position <= known_at)
+        and not (as_of and isinstance(fact.event, AchievementAwarded | AwardRevoked) and fact.event.awarded_at > as_of)
+    ]
+
+
+def position_at(facts: Sequence[Fact], moment: datetime) -> int:
+    """Return the last position that had been recorded by a moment, 0 for none."""
+    return max((fact.position for fact in facts if fact.recorded_at <= moment), default=0)
+
+
+# One user
+
+
+def stats(facts: Sequence[Fact], user_id: int, today: Mapping[str, date]) -> dict[str, object]:
+    """Tell what a user has, and at which position each of it was reached."""
+    (user,) = [standing for standing in standings(facts) if standing.user_id == user_id]
+    longest = _longest(runs(user.days)) if user.days else None
+    current = _current(user, today)
+    return {
+        "user_id": user_id,
+        "username": user.username,
+        "total_achievements": user.achievements,
+        "total_achievements_position": user.count_position,
+        "total_points": user.points,
+        "total_points_position": user.points_position,
+        "streak_days": _length(*longest) if longest else 0,
+        "streak_started_on": longest[0] if longest else None,
+        "streak_ended_on": longest[1] if longest else None,
+        "streak_position": _reached(facts, user_id, longest),
+        "current_streak_days": _length(*current) if current else 0,
+        "current_streak_position": _reached(facts, user_id, current),
+    }
+
+
+def events_of(facts: Sequence[Fact], user_id: int) -> list[Fact]:
+    """Return what happened to a user, oldest first."""
+    return [fact for fact in facts if getattr(fact.event, "user_id", None) == user_id]
+
+
+def _reached(facts: Sequence[Fact], user_id: int, run: tuple[date, date] | None) -> int | None:
+    """Return the first position from which on every day of the run has an award that stands."""
+    if run is None:
+        return None
+    own = [award for award in standing_awards(facts) if award.user_id == user_id]
+    missing = {run[0] + timedelta(number) for number in range(_length(*run))}
+    for award in sorted(own, key=lambda award: award.award_id):
+        missing.discard(award.local_day)
+        if not missing:
+            return award.award_id
+    raise AssertionError("a day of the run has no award")
+
+
 # The statistics. Answers are those of the contract; None stands for 404.
 
 

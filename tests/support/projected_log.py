@@ -1,30 +1,60 @@
 """A log and its projection in a real PostgreSQL, for tests that fold many small histories."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
-from datetime import date, timedelta
-from typing import Any, Self
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
+import pytest
+
+from all_in_one.embedded_postgres import EmbeddedPostgres
+from all_in_one.migrations import migrate
 from projector.batch import Held, LogBatch, Record, RecordBatch
 from projector.generation import create, create_indexes_sql, drop
 from projector.loading import load_from_log, load_one
 from projector.runner import Runner
 from projector.verification import verify
-from query_api.queries.statistics import DIFFERENCE, MAX_COUNT, MAX_POINTS
-from query_api.queries.streaks import CURRENT, LONGEST
-from query_api.reading import Reader
+from query_api.queries import past, statistics, streaks
+from query_api.queries.explanations import EVENTS, STATS
+from query_api.reading import Reader, Reading
+from query_api.time_travel import EVERYTHING
 from shared.events.cloudevents import Consumed, from_record, to_headers
 from shared.events.envelope import RecordedEvent, partition_of
 from shared.read_models import visible_position
 from shared.runtime.database import OwnConnection, Role, connect, open_pool
 from shared.runtime.database import Record as DatabaseRecord
 from tests.support import oracle
+from tests.support.synchronously import synchronously
 
 PARTITIONS = 3
 """Fewer than there are users, so that users share partitions with each other and with the catalogue."""
 GENERATION = 1
 BESIDE = 2
-STREAKS = {"longest": LONGEST, "current": CURRENT}
+QUERIES = {
+    "max_count": statistics.MAX_COUNT,
+    "max_points": statistics.MAX_POINTS,
+    "difference": statistics.DIFFERENCE,
+    "longest": streaks.LONGEST,
+    "current": streaks.CURRENT,
+}
+QUERIES_OF_THE_PAST = {
+    "max_count": past.MAX_COUNT,
+    "max_points": past.MAX_POINTS,
+    "difference": past.DIFFERENCE,
+    "longest": past.LONGEST,
+    "current": past.CURRENT,
+}
+# The data are thrown away, so nothing has to reach the disk.
+HASTY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "1GB"}
+
+
+class Then(NamedTuple):
+    """A moment of the past that is asked for."""
+
+    known_at: int | None
+    as_of: datetime | None
+
 
 EMPTY = "; ".join(
     [
@@ -139,10 +169,15 @@ class ProjectedLog:
         """Return up to where reads are complete."""
         return await visible_position(self._admin)
 
-    async def answer(self, question: str, *, include_unawarded: bool) -> dict[str, object] | None:
-        """Return the answer of the query side's SQL to one of the statistics, None for 404."""
-        queries = {"max_count": MAX_COUNT, "max_points": MAX_POINTS, "difference": DIFFERENCE}
-        rows = (await self._reader.read(queries[question], include_unawarded)).rows
+    async def position_at(self, moment: datetime) -> int:
+        """Return the last position that had been recorded by a moment."""
+        return int(await self._admin.fetchval("SELECT position_at($1)", moment))
+
+    async def answer(
+        self, question: str, *, include_unawarded: bool, then: Then | None = None
+    ) -> dict[str, object] | None:
+        """Return the answer of the query side's SQL to one of the statistics, now or then, None for 404."""
+        rows = (await self._ask(question, then, include_unawarded)).rows
         if not rows:
             return None
         (row,) = rows
@@ -151,8 +186,10 @@ class ProjectedLog:
         value = "total_achievements" if question == "max_count" else "total_points"
         return {name: row[name] for name in ("user_id", "username", value, "tied_users")}
 
-    async def streaks(self, mode: str, days: int, today: Mapping[str, date]) -> list[dict[str, object]]:
-        """Return the answer of the query side's SQL to `streak/`."""
+    async def streaks(
+        self, mode: str, days: int, today: Mapping[str, date], then: Then | None = None
+    ) -> list[dict[str, object]]:
+        """Return the answer of the query side's SQL to `streak/`, now or then."""
         arguments = (list(today), list(today.values()), days, 2**31 - 1, 0, 100)
         names = (
             "user_id",
@@ -162,8 +199,34 @@ class ProjectedLog:
             "streak_ended_on",
             "current_streak_days",
         )
-        rows = (await self._reader.read(STREAKS[mode], *arguments)).rows
+        rows = (await self._ask(mode, then, *arguments)).rows
         return [{name: row[name] for name in names} for row in rows]
+
+    async def fill_awards(self, count: int) -> None:
+        """Let the first user hold so many awards, put straight into the rows."""
+        await self._admin.execute(
+            f"INSERT INTO generation_{GENERATION}.user_awards "  # noqa: S608 - our own names
+            "SELECT 1, now(), n, 1, 10, current_date, now() FROM generate_series(1000, 999 + $1::int) AS n",
+            count,
+        )
+
+    async def stats(self, username_key: str, today: Mapping[str, date]) -> dict[str, object]:
+        """Return the answer of the query side's SQL to `stats/`."""
+        (row,) = (await self._reader.read(STATS, username_key, list(today), list(today.values()))).rows
+        return {
+            name: value for name, value in row.items() if name not in {"served", "read_position", "found", "incomplete"}
+        }
+
+    async def positions_of(self, username_key: str) -> list[int]:
+        """Return the positions of a user's events, as the query side's SQL lists them."""
+        rows = (await self._reader.read(EVENTS, username_key, 0, 1000)).rows
+        return [row["position"] for row in rows if row["position"] is not None]
+
+    async def _ask(self, question: str, then: Then | None, *arguments: object) -> Reading:
+        if then is None:
+            return await self._reader.read(QUERIES[question], *arguments)
+        position = EVERYTHING if then.known_at is None else then.known_at
+        return await self._reader.recompute(QUERIES_OF_THE_PAST[question], position, then.as_of, *arguments)
 
     async def _rows(self, generation: int, table: str, columns: Sequence[str]) -> list[oracle.Row]:
         query = f"SELECT {', '.join(columns)} FROM generation_{generation}.{table}"  # noqa: S608 - our own names
@@ -172,6 +235,24 @@ class ProjectedLog:
 
 async def _unheard(_position: int) -> None:
     """Keep no books."""
+
+
+@contextmanager
+def projected_log(folder: Path) -> Iterator[ProjectedLog]:
+    """Run a database with a log in it."""
+    postgres = EmbeddedPostgres(folder, settings=HASTY)
+    url = synchronously(postgres.start()).url
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("LAURELS_PARTITIONS", str(PARTITIONS))
+            migrate(url)
+        opened = synchronously(ProjectedLog.open(url))
+        try:
+            yield opened
+        finally:
+            synchronously(opened.close())
+    finally:
+        synchronously(postgres.stop())
 
 
 def records(events: Sequence[RecordedEvent]) -> dict[int, Consumed]:

@@ -19,6 +19,8 @@ CONTRACT = {
     "/api/v1/users/achievements": {"get", "post"},
     "/api/v1/users/achievements/{achievement_id}": {"get"},
     "/api/v1/users/achievements/{achievement_id}/translations/{language}": {"put"},
+    "/api/v1/users/{username}/events": {"get"},
+    "/api/v1/users/{username}/stats": {"get"},
     "/api/v1/users/{username}/achievements": {"get", "post"},
     "/api/v1/users/{username}/achievements/{award_id}": {"delete"},
     "/api/v1/commands": {"post"},

@@ -1,0 +1,180 @@
+"""The statistics as they were, recomputed from the awards that stood; columns are those of the questions of today.
+
+In all of them `$1` is the last position that was known, `$2` the last `awarded_at` that counts (null for any), and `$3`
+onwards are the parameters of the same question without these two. One pass over the awards, and one over the users.
+"""
+
+from typing import Final
+
+# An award that was revoked later still stood; its revocation repeats what it said. One that is still in user_awards,
+# because the revocation has not been projected, is not taken twice.
+_STANDING: Final = """
+standing AS (
+    SELECT user_id, award_id, points, local_day FROM {g}.user_awards
+    WHERE award_id <= $1::bigint AND awarded_at <= coalesce($2::timestamptz, 'infinity')
+    UNION ALL
+    SELECT r.user_id, r.award_id, r.points, r.local_day
+    FROM (
+        SELECT user_id, (data ->> 'award_id')::bigint AS award_id, (data ->> 'points')::integer AS points,
+               (data ->> 'awarded_at')::timestamptz AS awarded_at, (data ->> 'local_day')::date AS local_day
+        FROM events WHERE type = 'award-revoked' AND position > $1
+    ) r
+    WHERE r.award_id <= $1 AND r.awarded_at <= coalesce($2, 'infinity')
+      AND NOT EXISTS (
+        SELECT FROM {g}.user_awards a
+        WHERE a.user_id = r.user_id AND a.awarded_at = r.awarded_at AND a.award_id = r.award_id)
+)
+"""
+
+_TOTALS: Final = f"""
+{_STANDING}, held AS (
+    SELECT user_id, count(*) AS total_achievements, sum(points) AS total_points,
+           max(award_id) AS count_position, max(award_id) FILTER (WHERE points > 0) AS points_position
+    FROM standing GROUP BY user_id
+), ranked AS MATERIALIZED (
+    SELECT t.user_id, coalesce(h.total_achievements, 0) AS total_achievements,
+           coalesce(h.total_points, 0) AS total_points,
+           coalesce(h.count_position, t.created_position) AS count_position,
+           coalesce(h.points_position, t.created_position) AS points_position
+    FROM {{g}}.user_totals t
+    LEFT JOIN held h ON h.user_id = t.user_id
+    WHERE t.created_position <= $1 AND (h.user_id IS NOT NULL OR $3::boolean)
+)
+"""
+
+_INCOMPLETE: Final = "EXISTS (SELECT FROM {{g}}.incomplete_users i WHERE i.user_id = {user_id}) AS incomplete"
+
+# Whoever has not changed their profile since is looked up in `users` alone.
+_PROFILE: Final = """
+(
+    SELECT coalesce(earlier.data ->> 'username', u.username) AS username,
+           coalesce(earlier.data ->> 'user_timezone', u.user_timezone) AS user_timezone
+    FROM {{g}}.users u
+    LEFT JOIN LATERAL (
+        SELECT e.data FROM events e
+        WHERE u.updated_position > $1 AND e.user_id = u.user_id AND e.position <= $1
+          AND e.type IN ('user-created', 'user-changed')
+        ORDER BY e.position DESC LIMIT 1
+    ) earlier ON true
+    WHERE u.user_id = {user_id}
+)
+"""
+
+
+def _incomplete(user_id: str) -> str:
+    return _INCOMPLETE.format(user_id=user_id)
+
+
+def _profile(user_id: str) -> str:
+    return _PROFILE.format(user_id=user_id)
+
+
+MAX_COUNT: Final = f"""
+WITH {_TOTALS}
+SELECT leader.user_id, profile.username, leader.total_achievements,
+       (SELECT count(*) FROM ranked r WHERE r.total_achievements = leader.total_achievements) AS tied_users,
+       {_incomplete("leader.user_id")}
+FROM (SELECT * FROM ranked ORDER BY total_achievements DESC, count_position, user_id LIMIT 1) leader
+JOIN LATERAL {_profile("leader.user_id")} profile ON true
+"""
+
+MAX_POINTS: Final = f"""
+WITH {_TOTALS}
+SELECT leader.user_id, profile.username, leader.total_points,
+       (SELECT count(*) FROM ranked r WHERE r.total_points = leader.total_points) AS tied_users,
+       {_incomplete("leader.user_id")}
+FROM (SELECT * FROM ranked ORDER BY total_points DESC, points_position, user_id LIMIT 1) leader
+JOIN LATERAL {_profile("leader.user_id")} profile ON true
+"""
+
+# Where two share a level the difference is 0, else it is the gap to the next lower one; of equal ones the highest.
+DIFFERENCE: Final = f"""
+WITH {_TOTALS}, closest AS (
+    SELECT difference, total_points AS higher
+    FROM (
+        SELECT total_points,
+               CASE WHEN count(*) > 1 THEN 0 ELSE total_points - lag(total_points) OVER (ORDER BY total_points) END
+                   AS difference
+        FROM ranked GROUP BY total_points
+    ) levels
+    WHERE difference IS NOT NULL
+    ORDER BY difference, total_points DESC
+    LIMIT 1
+)
+SELECT top.total_points - bottom.total_points AS max_difference,
+       top.user_id AS top_id, top_user.username AS top_name, top.total_points AS top_points,
+       bottom.user_id AS bottom_id, bottom_user.username AS bottom_name, bottom.total_points AS bottom_points,
+       closest.difference AS min_difference,
+       higher.user_id AS higher_id, higher_user.username AS higher_name, higher.total_points AS higher_points,
+       lower.user_id AS lower_id, lower_user.username AS lower_name, lower.total_points AS lower_points,
+       ARRAY(SELECT user_id FROM {{g}}.incomplete_users i
+             WHERE i.user_id IN (top.user_id, bottom.user_id, higher.user_id, lower.user_id)) AS incomplete
+FROM (SELECT * FROM ranked ORDER BY total_points DESC, points_position, user_id LIMIT 1) top
+CROSS JOIN (SELECT * FROM ranked ORDER BY total_points, points_position, user_id LIMIT 1) bottom
+LEFT JOIN closest ON true
+LEFT JOIN LATERAL (
+    SELECT * FROM ranked WHERE total_points = closest.higher ORDER BY points_position, user_id LIMIT 1
+) higher ON true
+LEFT JOIN LATERAL (
+    SELECT * FROM ranked
+    WHERE total_points = closest.higher - closest.difference AND user_id <> higher.user_id
+    ORDER BY points_position, user_id LIMIT 1
+) lower ON true
+LEFT JOIN LATERAL {_profile("top.user_id")} top_user ON true
+LEFT JOIN LATERAL {_profile("bottom.user_id")} bottom_user ON true
+LEFT JOIN LATERAL {_profile("higher.user_id")} higher_user ON true
+LEFT JOIN LATERAL {_profile("lower.user_id")} lower_user ON true
+"""
+
+# The days of a run, less their rank, are all the same number.
+_RUNS: Final = f"""
+{_STANDING}, runs AS MATERIALIZED (
+    SELECT user_id, min(local_day) AS started_on, max(local_day) AS ended_on,
+           max(local_day) - min(local_day) + 1 AS days
+    FROM (
+        SELECT user_id, local_day,
+               local_day - DATE '0001-01-01' - dense_rank() OVER (PARTITION BY user_id ORDER BY local_day) AS island
+        FROM standing
+    ) numbered
+    GROUP BY user_id, island
+)
+"""
+
+LONGEST: Final = f"""
+WITH {_RUNS}, page AS (
+    SELECT *
+    FROM (SELECT DISTINCT ON (user_id) * FROM runs WHERE days >= $5::int ORDER BY user_id, days DESC, started_on)
+        AS longest
+    WHERE days < $6::int OR (days = $6::int AND user_id > $7::bigint)
+    ORDER BY days DESC, user_id
+    LIMIT $8
+)
+SELECT page.user_id, profile.username, page.days AS streak_days, page.started_on AS streak_started_on,
+       page.ended_on AS streak_ended_on, coalesce(current.days, 0) AS current_streak_days,
+       {_incomplete("page.user_id")}
+FROM page
+JOIN LATERAL {_profile("page.user_id")} profile ON true
+LEFT JOIN unnest($3::text[], $4::date[]) AS today (zone, day) ON today.zone = profile.user_timezone
+LEFT JOIN runs current
+    ON current.user_id = page.user_id AND current.started_on <= today.day AND current.ended_on >= today.day - 1
+ORDER BY page.days DESC, page.user_id
+"""
+
+# Wherever the user lives, a current run has begun by the last of these days and ended on or after the eve of the first.
+CURRENT: Final = f"""
+WITH {_RUNS}
+SELECT run.user_id, profile.username, run.days AS streak_days, run.started_on AS streak_started_on,
+       run.ended_on AS streak_ended_on, run.days AS current_streak_days,
+       {_incomplete("run.user_id")}
+FROM (
+    SELECT * FROM runs
+    WHERE days >= $5::int AND (days < $6::int OR (days = $6::int AND user_id > $7::bigint))
+      AND started_on <= (SELECT max(day) FROM unnest($4::date[]) AS day)
+      AND ended_on >= (SELECT min(day) - 1 FROM unnest($4::date[]) AS day)
+) run
+JOIN LATERAL {_profile("run.user_id")} profile ON true
+JOIN unnest($3::text[], $4::date[]) AS today (zone, day) ON today.zone = profile.user_timezone
+WHERE run.started_on <= today.day AND run.ended_on >= today.day - 1
+ORDER BY run.days DESC, run.user_id
+LIMIT $8
+"""

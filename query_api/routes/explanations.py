@@ -1,0 +1,82 @@
+"""Reads that say where a user's numbers come from."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from fastapi import Request, Response
+
+from query_api.answering import answer, parameters, service, shown
+from query_api.paging import next_link, page
+from query_api.queries.explanations import EVENTS, STATS
+from query_api.routes.documentation import read_route
+from query_api.today import days_of_the_world
+from shared import representations
+from shared.domain.errors import UnknownUser
+from shared.domain.names import lookup_key
+from shared.events.codec import SCHEMA_VERSIONS, UnknownEvent, upcast
+from shared.runtime.database import Record
+from shared.runtime.http import api_router
+
+router = api_router(tag="users")
+
+STATS_FIELDS = (
+    "user_id",
+    "username",
+    "total_achievements",
+    "total_achievements_position",
+    "total_points",
+    "total_points_position",
+    "streak_days",
+    "streak_started_on",
+    "streak_ended_on",
+    "streak_position",
+    "current_streak_days",
+    "current_streak_position",
+)
+
+
+@router.get("/users/{username}/stats", **read_route(representations.UserStats, problems=(404,)))
+async def get_stats(request: Request, username: str) -> Response:
+    """Show a user's totals and streaks, each with the log position of the event that last changed it."""
+    await parameters(request)
+    zones, today = days_of_the_world(datetime.now(UTC))
+    reading = await service(request).reader.read(STATS, lookup_key(username), zones, today)
+    if not reading.rows:
+        raise UnknownUser("No user has this name.")
+    return answer(reading, shown(reading.rows[0], STATS_FIELDS))
+
+
+@router.get("/users/{username}/events", **read_route(list[representations.Event], paged=True, problems=(404,)))
+async def list_events(request: Request, username: str) -> Response:
+    """List the events behind a user's numbers, oldest first."""
+    given = await parameters(request, "limit", "cursor")
+    wanted = page(given, "events", int)
+    after = wanted.after[0] if wanted.after else 0
+    reading = await service(request).reader.read(EVENTS, lookup_key(username), after, wanted.limit + 1)
+    if not reading.rows:
+        raise UnknownUser("No user has this name.")
+    rows = [row for row in reading.rows if row["position"] is not None]
+    listed = [_event(row) for row in rows[: wanted.limit]]
+    # The list is bare, so that it is incomplete is said beside it.
+    headers = {"Incomplete": "true"} if reading.rows[0]["incomplete"] else {}
+    if len(rows) > wanted.limit:
+        headers["Link"] = next_link(request, given, "events", [listed[-1]["position"]])
+    return answer(reading, listed, headers)
+
+
+def _event(row: Record) -> dict[str, Any]:
+    try:
+        data = upcast(row["type"], row["schema_version"], row["data"])
+        version = SCHEMA_VERSIONS[row["type"]]
+    except UnknownEvent:
+        # While versions change, newer code may have projected what this cannot lift: it is shown as it was written.
+        data, version = row["data"], row["schema_version"]
+    return {
+        "position": row["position"],
+        "event_id": row["event_id"],
+        "type": row["type"],
+        "schema_version": version,
+        "recorded_at": row["recorded_at"],
+        "data": orjson.Fragment(data),
+    }
