@@ -74,7 +74,7 @@ def _event(row: Record) -> dict[str, Any]:
         data, version = row["data"], row["schema_version"]
     return {
         "position": row["position"],
-        "event_id": row["event_id"],
+        "event_id": str(row["event_id"]),
         "type": row["type"],
         "schema_version": version,
         "recorded_at": row["recorded_at"],

@@ -62,23 +62,6 @@ def _lifted(type_name: str, schema_version: int, data: str | bytes) -> dict[str,
     return values
 
 
-def upcast(type_name: str, schema_version: int, data: str) -> str:
-    """Return an event's JSON text lifted to the newest version of its type.
-
-    Raises UnknownEvent for a type or version from the future.
-    """
-    newest = SCHEMA_VERSIONS.get(type_name, 0)
-    if not 1 <= schema_version <= newest:
-        message = f"unknown event: type {type_name!r}, version {schema_version}"
-        raise UnknownEvent(message)
-    if schema_version == newest:
-        return data
-    values = json.loads(data)
-    for version in range(schema_version, newest):
-        values = UPCASTERS[type_name, version](values)
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
-
-
 def _plain(value: object) -> object:
     if isinstance(value, datetime):
         return timestamp(value)

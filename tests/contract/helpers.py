@@ -132,6 +132,8 @@ READ_PATHS = (
     "/users/achievements",
     "/users/achievements/{achievement_id}",
     "/users/{username}/achievements/",
+    "/users/{username}/events/",
+    "/users/{username}/stats/",
     "/users/achievements-stats/max-count/",
     "/users/achievements-stats/max-points/",
     "/users/achievements-stats/max-min-difference/",

@@ -42,5 +42,5 @@ def test_every_spelling_is_the_same_instant(text: str) -> None:
 )
 def test_what_is_no_instant_is_refused(text: str) -> None:
     """Neither a day nor a moment beyond the calendar is taken for an instant."""
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match="n"):
         moment(text)
