@@ -6,6 +6,8 @@ onwards are the parameters of the same question without these two. One pass over
 
 from typing import Final
 
+from query_api.queries.streaks import CURRENT_RUN
+
 # An award that was revoked later still stood; its revocation repeats what it said. One that is still in user_awards,
 # because the revocation has not been projected, is not taken twice.
 _STANDING: Final = """
@@ -126,55 +128,54 @@ LEFT JOIN LATERAL {_profile("higher.user_id")} higher_user ON true
 LEFT JOIN LATERAL {_profile("lower.user_id")} lower_user ON true
 """
 
-# The days of a run, less their rank, are all the same number.
-_RUNS: Final = f"""
-{_STANDING}, runs AS MATERIALIZED (
-    SELECT user_id, min(local_day) AS started_on, max(local_day) AS ended_on,
-           max(local_day) - min(local_day) + 1 AS days
-    FROM (
-        SELECT user_id, local_day,
-               local_day - DATE '0001-01-01' - dense_rank() OVER (PARTITION BY user_id ORDER BY local_day) AS island
-        FROM standing
-    ) numbered
-    GROUP BY user_id, island
+# A multirange joins days that follow on each other by itself.
+_HELD_DAYS: Final = f"""
+{_STANDING}, held AS MATERIALIZED (
+    SELECT user_id, range_agg(daterange(local_day, local_day + 1)) AS days FROM standing GROUP BY user_id
 )
 """
 
 LONGEST: Final = f"""
-WITH {_RUNS}, page AS (
-    SELECT *
-    FROM (SELECT DISTINCT ON (user_id) * FROM runs WHERE days >= $5::int ORDER BY user_id, days DESC, started_on)
-        AS longest
-    WHERE days < $6::int OR (days = $6::int AND user_id > $7::bigint)
-    ORDER BY days DESC, user_id
+WITH {_HELD_DAYS}, longest AS (
+    SELECT DISTINCT ON (user_id) user_id, upper(run) - lower(run) AS streak_days, lower(run) AS streak_started_on
+    FROM held, unnest(days) AS run
+    WHERE upper(run) - lower(run) >= $5::int
+    ORDER BY user_id, streak_days DESC, streak_started_on
+), page AS (
+    SELECT * FROM longest
+    WHERE streak_days < $6::int OR (streak_days = $6::int AND user_id > $7::bigint)
+    ORDER BY streak_days DESC, user_id
     LIMIT $8
 )
-SELECT page.user_id, profile.username, page.days AS streak_days, page.started_on AS streak_started_on,
-       page.ended_on AS streak_ended_on, coalesce(current.days, 0) AS current_streak_days,
+SELECT page.user_id, profile.username, page.streak_days, page.streak_started_on,
+       page.streak_started_on + page.streak_days - 1 AS streak_ended_on,
+       coalesce(upper(current.run) - lower(current.run), 0) AS current_streak_days,
        {_incomplete("page.user_id")}
 FROM page
+JOIN held s ON s.user_id = page.user_id
 JOIN LATERAL {_profile("page.user_id")} profile ON true
 LEFT JOIN unnest($3::text[], $4::date[]) AS today (zone, day) ON today.zone = profile.user_timezone
-LEFT JOIN runs current
-    ON current.user_id = page.user_id AND current.started_on <= today.day AND current.ended_on >= today.day - 1
-ORDER BY page.days DESC, page.user_id
+{CURRENT_RUN}
+ORDER BY page.streak_days DESC, page.user_id
 """
 
 # Wherever the user lives, a current run has begun by the last of these days and ended on or after the eve of the first.
 CURRENT: Final = f"""
-WITH {_RUNS}
-SELECT run.user_id, profile.username, run.days AS streak_days, run.started_on AS streak_started_on,
-       run.ended_on AS streak_ended_on, run.days AS current_streak_days,
-       {_incomplete("run.user_id")}
-FROM (
-    SELECT * FROM runs
-    WHERE days >= $5::int AND (days < $6::int OR (days = $6::int AND user_id > $7::bigint))
-      AND started_on <= (SELECT max(day) FROM unnest($4::date[]) AS day)
-      AND ended_on >= (SELECT min(day) - 1 FROM unnest($4::date[]) AS day)
-) run
-JOIN LATERAL {_profile("run.user_id")} profile ON true
+WITH {_HELD_DAYS}, candidates AS (
+    SELECT user_id, upper(run) - lower(run) AS streak_days, lower(run) AS started_on, upper(run) - 1 AS ended_on
+    FROM held, unnest(days) AS run
+    WHERE lower(run) <= (SELECT max(day) FROM unnest($4::date[]) AS day)
+      AND upper(run) >= (SELECT min(day) FROM unnest($4::date[]) AS day)
+)
+SELECT c.user_id, profile.username, c.streak_days, c.started_on AS streak_started_on, c.ended_on AS streak_ended_on,
+       c.streak_days AS current_streak_days,
+       {_incomplete("c.user_id")}
+FROM candidates c
+JOIN LATERAL {_profile("c.user_id")} profile ON true
 JOIN unnest($3::text[], $4::date[]) AS today (zone, day) ON today.zone = profile.user_timezone
-WHERE run.started_on <= today.day AND run.ended_on >= today.day - 1
-ORDER BY run.days DESC, run.user_id
+WHERE c.streak_days >= $5::int
+  AND (c.streak_days < $6::int OR (c.streak_days = $6::int AND c.user_id > $7::bigint))
+  AND c.started_on <= today.day AND c.ended_on >= today.day - 1
+ORDER BY c.streak_days DESC, c.user_id
 LIMIT $8
 """

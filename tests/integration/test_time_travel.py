@@ -301,8 +301,11 @@ TWINS = {
     "the first award keeps the tie": ("max(award_id) AS count_position", "min(award_id) AS count_position"),
     "the lowest of equal gaps is shown": ("BY difference, total_points DESC", "BY difference, total_points"),
     "a shared level is no difference of 0": ("CASE WHEN count(*) > 1", "CASE WHEN false"),
-    "the later of equal runs is shown": ("days DESC, started_on)", "days DESC, started_on DESC)"),
-    "awards of one day break a run": ("dense_rank()", "row_number()"),
+    "the later of equal runs is shown": (
+        "streak_days DESC, streak_started_on\n",
+        "streak_days DESC, streak_started_on DESC\n",
+    ),
+    "a day without an award breaks no run": ("local_day + 1)", "local_day + 2)"),
     "yesterday is over": ("ended_on >= today.day - 1", "ended_on >= today.day"),
 }
 
