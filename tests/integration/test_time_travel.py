@@ -29,7 +29,7 @@ from tests.support.histories import (
     recorded,
     revoke,
 )
-from tests.support.projected_log import PARTITIONS, ProjectedLog, Then, days_around, records
+from tests.support.projected_log import PARTITIONS, QUERIES_OF_THE_PAST, ProjectedLog, Then, days_around, records
 from tests.support.synchronously import synchronously
 
 QUESTIONS = (oracle.max_count, oracle.max_points, oracle.difference)
@@ -152,6 +152,19 @@ def test_a_users_numbers_are_explained(log: ProjectedLog, history: History, data
             own = [fact.position for fact in oracle.events_of(present, user_id)]
             assert oracle.stats(present, user_id, today) == synchronously(log.stats(key, today))
             assert own == synchronously(log.positions_of(key))
+
+
+def test_answers_about_the_past_say_what_is_incomplete(log: ProjectedLog) -> None:
+    """While events of a user are in quarantine, an answer that shows the user says so, and no other does."""
+    synchronously(given_projected(log, EVENTFUL, [recorded(EVENTFUL, PARTITIONS)]))
+    then, today = Then(len(EVENTFUL), None), days_around(START.date() - timedelta(1))
+    before = synchronously(log.incomplete(then, today))
+    for user in oracle.standings(EVENTFUL):
+        synchronously(log.mark_incomplete(user.user_id))
+    after = synchronously(log.incomplete(then, today))
+
+    assert {question: set() for question in QUERIES_OF_THE_PAST} == before
+    assert {question: {True} for question in QUERIES_OF_THE_PAST} == after
 
 
 def test_the_past_is_read_in_the_newest_versions() -> None:

@@ -210,6 +210,20 @@ class ProjectedLog:
             count,
         )
 
+    async def mark_incomplete(self, user_id: int) -> None:
+        """Mark a user as one of whom an event is in quarantine."""
+        await self._admin.execute(f"INSERT INTO generation_{GENERATION}.incomplete_users VALUES ($1)", user_id)  # noqa: S608 - our own names
+
+    async def incomplete(self, then: Then, today: Mapping[str, date]) -> dict[str, set[bool]]:
+        """Return, for each question about the past, what its rows say where they say that they are incomplete."""
+        streak = (list(today), list(today.values()), 1, 2**31 - 1, 0, 100)
+        found = {}
+        for question in QUERIES_OF_THE_PAST:
+            arguments = streak if question in {"longest", "current"} else (False,)
+            rows = (await self._ask(question, then, *arguments)).rows
+            found[question] = {bool(row["incomplete"]) for row in rows if row["incomplete"]}
+        return found
+
     async def stats(self, username_key: str, today: Mapping[str, date]) -> dict[str, object]:
         """Return the answer of the query side's SQL to `stats/`."""
         (row,) = (await self._reader.read(STATS, username_key, list(today), list(today.values()))).rows
