@@ -5,7 +5,7 @@ A model validates with the context `{"languages": frozenset[str]}`: which langua
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import (
@@ -24,6 +24,7 @@ from command_api import commands
 from command_api.commands import Command
 from shared.domain import names
 from shared.domain.days import is_timezone
+from shared.domain.moments import moment
 from shared.domain.names import InvalidName, Name
 from shared.runtime.problems import InputError, invalid_input
 from shared.runtime.strict_json import validate
@@ -61,19 +62,10 @@ def _known_timezone(value: str) -> str:
     return value
 
 
-_MOMENT = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?P<offset>[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)?", re.ASCII
-)
-
-
 def _moment(value: str) -> datetime:
-    match = _MOMENT.fullmatch(value)
     try:
-        if match is None:
-            raise ValueError  # noqa: TRY301 - one message for all that is not a timestamp
-        moment = datetime.fromisoformat(value.upper())
-        return moment.astimezone(UTC) if match["offset"] else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
+        return moment(value)
+    except ValueError:
         raise PydanticCustomError(
             "timestamp", "This has to be an RFC 3339 timestamp such as 2026-01-31T12:00:00Z."
         ) from None
