@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,37 @@ from tests.support import oracle
 
 DRAIN_SECONDS = 120.0
 REBUILT = 999
+PAGE_OF_LOG = """
+SELECT position, type, schema_version, data::text AS data, recorded_at
+FROM events WHERE position > $1 ORDER BY position LIMIT 10000
+"""
+SUBJECTS = {
+    "achievement-awarded": "user_id",
+    "achievement-defined": "achievement_name",
+    "award-revoked": "award_id",
+    "user-changed": "username",
+    "user-created": "username",
+}
+"""What tells whether an event of a type is the one that was acknowledged."""
+# Clients give every award a time of its own, but for those that can be had once, which go by the group's clock.
+TWICE = """
+WITH once AS (
+    SELECT data -> 'achievement_id' AS id FROM events
+    WHERE type = 'achievement-defined' AND data -> 'repeatable' = 'false'
+), alike AS (
+    SELECT count(*) FROM events GROUP BY type, CASE
+        WHEN type = 'achievement-awarded' AND data -> 'achievement_id' IN (SELECT id FROM once)
+            THEN jsonb_build_array(user_id, data -> 'achievement_id')
+        WHEN type = 'achievement-awarded'
+            THEN jsonb_build_array(user_id, data -> 'achievement_id', data -> 'awarded_at')
+        WHEN type = 'award-revoked' THEN data -> 'award_id'
+        WHEN type = 'achievement-defined' THEN data -> 'achievement_name'
+        WHEN type = 'user-created' THEN data -> 'username'
+        ELSE to_jsonb(position) END
+    HAVING count(*) > 1
+)
+SELECT coalesce(sum(count - 1), 0)::bigint FROM alike
+"""
 TYPICAL_BATCH = 200
 """Events that a relay has under way at the most under this load: one round of its clients, and what waited."""
 ORACLE_LIMIT = 50_000
@@ -56,16 +87,13 @@ async def drawn_up(cluster: Cluster, load: Load, faults: Counter[str]) -> Accoun
     connection = await asyncpg.connect(await cluster.url())
     try:
         await _drain(connection, account)
-        rows = await connection.fetch(
-            "SELECT position, event_id, partition, type, schema_version, user_id, data::text AS data, recorded_at "
-            "FROM events ORDER BY position"
-        )
-        account.events = len(rows)
-        _check_log(rows, load, account)
+        await _check_log(connection, load, account)
+        await _check_twice(connection, load, account)
+        _check_order(load, account)
         _check_answers(load, account)
-        await _check_read_models(connection, cluster, rows, account)
+        await _check_read_models(connection, cluster, account)
         if cluster.broker is not None:
-            await _check_topic(cluster.broker.bootstrap_servers, rows, account)
+            await _check_topic(cluster.broker.bootstrap_servers, account)
             _check_republished(faults, account)
     finally:
         await connection.close()
@@ -75,70 +103,69 @@ async def drawn_up(cluster: Cluster, load: Load, faults: Counter[str]) -> Accoun
 async def _drain(connection: Any, account: Account) -> None:
     deadline = time.monotonic() + DRAIN_SECONDS
     while True:
-        account.lag = await connection.fetchval(
+        lag = await connection.fetchval(
             "SELECT h.position - read_position(g.generation) FROM log_head h, generations g WHERE g.state = 'live'"
         )
-        if account.lag == 0:
+        if lag < account.lag:
+            deadline = time.monotonic() + DRAIN_SECONDS
+        account.lag = lag
+        if lag == 0:
             return
         if time.monotonic() > deadline:
-            account.wrong.append(f"the read models stay {account.lag} positions behind")
+            account.wrong.append(f"the read models stay {lag} positions behind")
             return
         await asyncio.sleep(0.1)
 
 
-def _check_log(rows: Sequence[Any], load: Load, account: Account) -> None:
-    positions = [row["position"] for row in rows]
-    account.gaps = sum(1 for place, position in enumerate(positions, 1) if place != position)
+async def _log(connection: Any) -> AsyncIterator[Any]:
+    """Yield the log's rows in order, holding one page of them at a time."""
+    position = 0
+    while rows := await connection.fetch(PAGE_OF_LOG, position):
+        for row in rows:
+            yield row
+        position = rows[-1]["position"]
+
+
+async def _check_log(connection: Any, load: Load, account: Account) -> None:
+    due = sorted((done for done in load.acknowledged if done.position), key=_position, reverse=True)
+    last = 0
+    async for row in _log(connection):
+        account.events += 1
+        account.gaps += row["position"] != last + 1
+        last = row["position"]
+        while due and _position(due[-1]) <= last:
+            _check_is_there(due.pop(), row, account)
+    for done in due:
+        _check_is_there(done, None, account)
     if account.gaps:
         account.wrong.append(f"{account.gaps} positions are not gapless")
-    at = {row["position"]: row for row in rows}
-    for done in load.acknowledged:
-        if done.position is not None and not _is_there(done, at.get(done.position)):
-            account.lost += 1
-            account.wrong.append(f"lost: {done}")
-    _check_twice(rows, load, account)
-    _check_order(load, account)
 
 
-def _is_there(done: Acknowledged, row: Any) -> bool:
-    if row is None:
-        return False
-    data = orjson.loads(row["data"])
-    if done.method == "POST" and done.path.endswith("/achievements/"):
-        answer = orjson.loads(done.body)
-        same = orjson.dumps(answer["award_id"]) == orjson.dumps(data.get("award_id"))
-        return bool(row["type"] == "achievement-awarded" and same and answer["user_id"] == data["user_id"])
-    if done.method == "DELETE":
-        return bool(row["type"] == "award-revoked" and done.path.endswith(f"/{data['award_id']}"))
-    if done.path == "/users/":
-        return bool(row["type"] == "user-created" and data["username"] == done.json["username"])
-    return row["type"] in {"user-changed", "achievement-defined"}
+def _position(done: Acknowledged) -> int:
+    return done.position or 0
 
 
-def _check_twice(rows: Sequence[Any], load: Load, account: Account) -> None:
-    counts: Counter[tuple[Any, ...]] = Counter()
-    for row in rows:
-        data = orjson.loads(row["data"])
-        match row["type"]:
-            case "achievement-awarded":
-                # Clients give every award a time of its own; once-only awards go by the group's clock.
-                counts["award", data["user_id"], data["achievement_id"], data["awarded_at"]] += 1
-            case "award-revoked":
-                counts["revoked", data["award_id"]] += 1
-            case "user-created":
-                counts["user", data["username"]] += 1
-            case _:
-                pass
-    changes = sum(1 for row in rows if row["type"] == "user-changed")
-    commanded = {done.key for done in load.acknowledged if done.method == "PATCH"}
-    account.counted_twice = sum(count - 1 for count in counts.values() if count > 1) + max(0, changes - len(commanded))
+def _check_is_there(done: Acknowledged, row: Any, account: Account) -> None:
+    if row is None or (done.position, done.type) != (row["position"], row["type"]):
+        there = False
+    else:
+        there = bool(orjson.loads(row["data"])[SUBJECTS[done.type]] == done.subject)
+    if not there:
+        account.lost += 1
+        account.wrong.append(f"lost: {done}")
+
+
+async def _check_twice(connection: Any, load: Load, account: Account) -> None:
+    changes = await connection.fetchval("SELECT count(*) FROM events WHERE type = 'user-changed'")
+    commanded = sum(done.type == "user-changed" for done in load.acknowledged)
+    account.counted_twice = await connection.fetchval(TWICE) + max(0, changes - commanded)
     if account.counted_twice:
-        account.wrong.append(f"counted twice: {[what for what, count in counts.items() if count > 1][:5]}")
+        account.wrong.append(f"counted twice: {account.counted_twice} events")
 
 
 def _check_order(load: Load, account: Account) -> None:
     last: dict[int, int] = {}
-    for done in sorted(load.acknowledged, key=lambda done: (done.client, done.number)):
+    for done in load.acknowledged:
         if done.position is None:
             continue
         if done.position <= last.get(done.client, 0):
@@ -151,12 +178,13 @@ def _check_answers(load: Load, account: Account) -> None:
     account.unequal_answers = len(load.unequal)
     if load.errors:
         account.wrong.append(f"{load.errors} answers were 500")
+    account.wrong += [f"unexpected answer: {what}" for what in load.unexpected[:5]]
     account.wrong += [f"unequal answers: {what}" for what in load.unequal[:5]]
 
 
-async def _check_read_models(connection: Any, cluster: Cluster, rows: Sequence[Any], account: Account) -> None:
+async def _check_read_models(connection: Any, cluster: Cluster, account: Account) -> None:
     live = await connection.fetchval("SELECT generation FROM generations WHERE state = 'live'")
-    await _rebuild(connection, await cluster.url(), len(rows))
+    await _rebuild(connection, await cluster.url(), account.events)
     for table in oracle.COLUMNS:
         ours, anew = (f"SELECT t::text FROM {schema_name(number)}.{table} t" for number in (live, REBUILT))
         unequal = await connection.fetchval(
@@ -165,14 +193,14 @@ async def _check_read_models(connection: Any, cluster: Cluster, rows: Sequence[A
         if unequal:
             account.unequal_rows += unequal
             account.wrong.append(f"{unequal} rows of {table} differ from a rebuild")
-    if len(rows) <= ORACLE_LIMIT:
-        await _check_oracle(connection, live, rows, account)
+    if account.events <= ORACLE_LIMIT:
+        await _check_oracle(connection, live, account)
 
 
-async def _check_oracle(connection: Any, live: int, rows: Sequence[Any], account: Account) -> None:
+async def _check_oracle(connection: Any, live: int, account: Account) -> None:
     facts = [
         oracle.Fact(r["position"], codec.decode(r["type"], r["schema_version"], r["data"]), r["recorded_at"])
-        for r in rows
+        async for r in _log(connection)
     ]
     expected = await asyncio.to_thread(oracle.tables, facts)
     for table, columns in oracle.COLUMNS.items():
@@ -219,7 +247,7 @@ def _check_republished(faults: Counter[str], account: Account) -> None:
         account.wrong.append(f"{account.republished} events were published again, after {causes} faults")
 
 
-async def _check_topic(bootstrap_servers: str, rows: Sequence[Any], account: Account) -> None:
+async def _check_topic(bootstrap_servers: str, account: Account) -> None:
     """Every event is in the topic, each partition's in order when what came before is dropped."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, auto_offset_reset="earliest")
     await consumer.start()
@@ -243,8 +271,8 @@ async def _check_topic(bootstrap_servers: str, rows: Sequence[Any], account: Acc
                         seen += 1
                     else:
                         account.republished += 1
-        if seen != len(rows):
-            account.lost += len(rows) - seen
-            account.wrong.append(f"the topic has {seen} of {len(rows)} events")
+        if seen != account.events:
+            account.lost += account.events - seen
+            account.wrong.append(f"the topic has {seen} of {account.events} events")
     finally:
         await consumer.stop()

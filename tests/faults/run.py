@@ -54,6 +54,8 @@ class Faults:
             await fault()
             self.counts[name] += 1
             await self._recover(name)
+            self.load.progress = self.kills / kills
+        self.load.progress = 1.0
 
     def _known(self) -> list[tuple[str, Fault]]:
         everywhere: list[tuple[str, Fault]] = [
@@ -199,15 +201,14 @@ async def run(plan: Plan, folder: Path) -> Result:
     """Do one run. Raises AssertionError when the system does not recover."""
     start = deployments.embedded if plan.deployment == "embedded" else deployments.scaled_out
     async with start(folder, plan.twin) as cluster:
-        load = Load([proxy.port for proxy in cluster.commands], plan.seed)
+        load = Load([proxy.port for proxy in cluster.commands], plan.seed, plan.events)
         faults = Faults(cluster, load, random.Random(f"{plan.seed} faults"))
-        loading = asyncio.create_task(load.run(plan.events))
+        tasks = [asyncio.create_task(load.run()), asyncio.create_task(faults.run(plan.kills, plan.faults))]
         try:
-            await faults.run(plan.kills, plan.faults)
-            load.stopping = True
-            await loading
+            await asyncio.gather(*tasks)
         finally:
-            loading.cancel()
+            for task in tasks:
+                task.cancel()
         account = await drawn_up(cluster, load, faults.counts)
     return Result(account, _line(plan, faults, load, account))
 

@@ -90,6 +90,7 @@ class Standing:
 
 def tables(facts: Sequence[Fact]) -> Tables:
     """Fold the log into every read model."""
+    standing = _standing_ids(facts)
     found: dict[str, Iterable[Row]] = {
         "users": _users(facts),
         "achievements": _achievements(facts),
@@ -105,7 +106,7 @@ def tables(facts: Sequence[Fact]) -> Tables:
                 fact.recorded_at,
             )
             for fact in facts
-            if isinstance(fact.event, AchievementAwarded) and fact.event.award_id in _standing_ids(facts)
+            if isinstance(fact.event, AchievementAwarded) and fact.event.award_id in standing
         ),
         "user_totals": (
             (s.user_id, s.achievements, s.points, s.created_position, s.count_position, s.points_position)
