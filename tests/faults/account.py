@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ import asyncpg
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from command_api.relay import BATCH_LIMIT
 from projector.batch import LogBatch
 from projector.generation import create_generation_sql
 from projector.runner import Runner
@@ -55,7 +56,8 @@ WITH once AS (
 SELECT coalesce(sum(count - 1), 0)::bigint FROM alike
 """
 TYPICAL_BATCH = 200
-"""Events that a relay has under way at the most under this load: one round of its clients, and what waited."""
+"""Events that a relay has under way when clients rarely post in bulk: one round of them, and what waited."""
+HARMLESS_TO_RELAYS = frozenset({"cut clients", "cut clients in mid-frame", "cut before the answer"})
 ORACLE_LIMIT = 50_000
 """Events up to which the slow oracle is asked; beyond, the rebuild alone is."""
 
@@ -81,7 +83,7 @@ class Account:
         return not self.wrong
 
 
-async def drawn_up(cluster: Cluster, load: Load, faults: Counter[str]) -> Account:
+async def drawn_up(cluster: Cluster, load: Load, faults: Counter[str], poisons: Sequence[bytes]) -> Account:
     """Wait until all is drained, then compare everything with everything."""
     account = Account()
     connection = await asyncpg.connect(await cluster.url())
@@ -94,7 +96,8 @@ async def drawn_up(cluster: Cluster, load: Load, faults: Counter[str]) -> Accoun
         await _check_read_models(connection, cluster, account)
         if cluster.broker is not None:
             await _check_topic(cluster.broker.bootstrap_servers, account)
-            _check_republished(faults, account)
+            _check_republished(faults, load, account)
+            await _check_quarantine(connection, poisons, account)
     finally:
         await connection.close()
     return account
@@ -240,11 +243,22 @@ async def _rebuild(connection: Any, url: str, head: int) -> None:
     runner.close()
 
 
-def _check_republished(faults: Counter[str], account: Account) -> None:
+def _check_republished(faults: Counter[str], load: Load, account: Account) -> None:
     """See that events came twice only where a relay ended before it had noted them as published."""
-    causes = sum(count for name, count in faults.items() if name not in {"cut clients", "cut before the answer"})
-    if account.republished > causes * TYPICAL_BATCH + 500 * faults["records again"]:
+    causes = sum(count for name, count in faults.items() if name not in HARMLESS_TO_RELAYS)
+    batch = BATCH_LIMIT if load.until else TYPICAL_BATCH
+    if account.republished > causes * batch + 500 * faults["records again"]:
         account.wrong.append(f"{account.republished} events were published again, after {causes} faults")
+
+
+async def _check_quarantine(connection: Any, poisons: Sequence[bytes], account: Account) -> None:
+    """See that every record that is no event of ours was kept with its bytes."""
+    deadline = time.monotonic() + DRAIN_SECONDS
+    while missing := set(poisons) - {row["record"] for row in await connection.fetch("SELECT record FROM quarantine")}:
+        if time.monotonic() > deadline:
+            account.wrong.append(f"not in quarantine: {sorted(missing)}")
+            return
+        await asyncio.sleep(0.1)
 
 
 async def _check_topic(bootstrap_servers: str, account: Account) -> None:
@@ -263,6 +277,8 @@ async def _check_topic(bootstrap_servers: str, account: Account) -> None:
                     try:
                         event = from_record(record.headers, record.value)
                     except MalformedRecord:
+                        continue
+                    if event.position > account.events:
                         continue
                     if event.position > last.get(record.partition, 0):
                         if event.previous > last.get(record.partition, 0):

@@ -1,7 +1,8 @@
-"""A TCP proxy that cuts connections: at once, or just after a request went through and before its answer comes back."""
+"""A TCP proxy that cuts connections: at once, in mid-frame, or after a request went through and before its answer."""
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ class Proxy:
     port: int = 0
     cuts: int = 0
     _swallow: bytes | None = None
+    _halve: bool = False
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
     _server: asyncio.Server | None = None
 
@@ -40,6 +42,10 @@ class Proxy:
         """Let the next request with these bytes through, and cut its connection before the answer."""
         self._swallow = pattern
 
+    def cut_in_mid_frame(self) -> None:
+        """Let half of what is sent next through, by either side, and cut that connection."""
+        self._halve = True
+
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             upstream = await self._connect()
@@ -50,7 +56,7 @@ class Proxy:
         try:
             tasks = {
                 asyncio.create_task(self._requests(reader, upstream[1])),
-                asyncio.create_task(_pass(upstream[0], writer)),
+                asyncio.create_task(self._answers(upstream[0], writer)),
             }
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
@@ -66,19 +72,25 @@ class Proxy:
         return await asyncio.open_connection("127.0.0.1", self.target)
 
     async def _requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async for part in self._passed(reader, writer):
+            if self._swallow is not None and self._swallow in part:
+                self._swallow = None
+                self.cuts += 1
+                # Returning ends the other direction too, so the answer is never passed on; the server works on.
+                return
+
+    async def _answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async for _ in self._passed(reader, writer):
+            pass
+
+    async def _passed(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> AsyncIterator[bytes]:
+        """Pass bytes on and yield what was passed, until one side ends or the connection is to be cut."""
         with contextlib.suppress(OSError):
             while part := await reader.read(PART):
-                writer.write(part)
+                halve, self._halve = self._halve, False
+                writer.write(part[: len(part) // 2] if halve else part)
                 await writer.drain()
-                if self._swallow is not None and self._swallow in part:
-                    self._swallow = None
+                if halve:
                     self.cuts += 1
-                    # Returning ends the other direction too, so the answer is never passed on; the server works on.
                     return
-
-
-async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while part := await reader.read(PART):
-            writer.write(part)
-            await writer.drain()
+                yield part

@@ -9,21 +9,26 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import asyncpg
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from all_in_one.embedded_postgres import EmbeddedPostgres
+from command_api.relay import LEASE_SECONDS
 from command_api.republishing import republish
+from shared.events.cloudevents import to_headers
+from shared.events.envelope import RecordedEvent
 from tests.faults import cluster as deployments
 from tests.faults.account import Account, drawn_up
 from tests.faults.cluster import SESSION_TIMEOUT_MS, TOPIC, Cluster
-from tests.faults.load import Load
+from tests.faults.load import START, Load
+from tests.support.processes import free_port
 
 RECOVERY_SECONDS = 60.0
 
@@ -38,7 +43,8 @@ class Faults:
     load: Load
     random: random.Random
     counts: Counter[str] = field(default_factory=Counter)
-    recoveries: list[float] = field(default_factory=list)
+    recoveries: list[tuple[float, str]] = field(default_factory=list)
+    poisons: list[bytes] = field(default_factory=list)
 
     @property
     def kills(self) -> int:
@@ -62,23 +68,27 @@ class Faults:
             ("kill postmaster", self._kill_postmaster),
             ("kill backend", self._kill_backend),
             ("cut clients", self._cut_clients),
+            ("cut clients in mid-frame", self._cut_clients_in_mid_frame),
             ("cut before the answer", self._swallow_answer),
         ]
         if self.cluster.transport == "postgres":
             return [*everywhere, ("kill up", lambda: self._kill("up")), ("pause up", lambda: self._pause("up", 1.0))]
-        longer = SESSION_TIMEOUT_MS / 1000 + 1.5
+        session, lease = (seconds + 1.5 for seconds in (SESSION_TIMEOUT_MS / 1000, LEASE_SECONDS))
         return [
             *everywhere,
             ("kill command_api", lambda: self._kill("command_api")),
             ("kill relay", lambda: self._kill("relay")),
             ("kill projector", lambda: self._kill("projector")),
             ("kill broker", self._kill_broker),
-            ("pause projector", lambda: self._pause("projector", longer)),
-            ("pause relay", lambda: self._pause("relay", longer)),
+            ("pause projector", lambda: self._pause("projector", session)),
+            ("pause relay", lambda: self._pause("relay", lease)),
             ("projector leaves", self._leave),
+            ("projector more or less", self._join_or_leave),
             ("cut database", self._cut_database),
+            ("cut database in mid-frame", self._cut_database_in_mid_frame),
             ("cut after commit", self._cut_after_commit),
             ("records again", self._records_again),
+            ("records copied", self._copy_records),
             ("poison", self._poison),
         ]
 
@@ -88,7 +98,7 @@ class Faults:
             if time.monotonic() - started > RECOVERY_SECONDS:
                 raise AssertionError(f"nothing is acknowledged {RECOVERY_SECONDS} s after: {name}")
             await asyncio.sleep(0.005)
-        self.recoveries.append(self.load.last_at - started)
+        self.recoveries.append((self.load.last_at - started, name))
 
     async def _kill(self, prefix: str) -> None:
         part = self.random.choice(self.cluster.named(prefix))
@@ -103,6 +113,15 @@ class Faults:
 
     async def _leave(self) -> None:
         part = self.random.choice(self.cluster.named("projector"))
+        part.send(signal.SIGTERM)
+        await part.ended()
+
+    async def _join_or_leave(self) -> None:
+        """Let a third projector join, or leave if it is there."""
+        name, parts = "projector-3", self.cluster.parts
+        if (part := parts.pop(name, None)) is None:
+            parts[name] = replace(parts["projector-1"], name=name, port=free_port(), service=None)
+            return
         part.send(signal.SIGTERM)
         await part.ended()
 
@@ -140,12 +159,19 @@ class Faults:
         for proxy in self.cluster.commands:
             proxy.cut()
 
+    async def _cut_clients_in_mid_frame(self) -> None:
+        self.random.choice(self.cluster.commands).cut_in_mid_frame()
+
     async def _swallow_answer(self) -> None:
         self.random.choice(self.cluster.commands).swallow_answer_to(b"POST")
 
     async def _cut_database(self) -> None:
         assert self.cluster.database is not None
         self.cluster.database.cut()
+
+    async def _cut_database_in_mid_frame(self) -> None:
+        assert self.cluster.database is not None
+        self.cluster.database.cut_in_mid_frame()
 
     async def _cut_after_commit(self) -> None:
         assert self.cluster.database is not None
@@ -157,17 +183,53 @@ class Faults:
         await republish(connection, max(1, head - self.random.randrange(500)))
         await connection.close()
 
+    async def _copy_records(self) -> None:
+        """Put the last records of a partition into it once more, as they are."""
+        assert self.cluster.broker is not None
+        where = TopicPartition(TOPIC, self.random.randrange(8))
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.cluster.broker.bootstrap_servers)
+        await consumer.start()
+        try:
+            consumer.assign([where])
+            end = (await consumer.end_offsets([where]))[where]
+            consumer.seek(where, max(0, end - self.random.randrange(1, 50)))
+            records = (await consumer.getmany(where, timeout_ms=1000)).get(where, [])
+        finally:
+            await consumer.stop()
+        for record in records:
+            await self._produce(where.partition, record.value, record.headers)
+
     async def _poison(self) -> None:
+        """Put a record into the topic that says no position, or one that the log does not have."""
+        no_position: list[Any] = [("ce_position", b"not a number"), ("ce_type", b"achievement-awarded")]
+        beyond = RecordedEvent(
+            position=10**12,
+            event_id=UUID(int=0),
+            partition=0,
+            type="user-created",
+            schema_version=1,
+            user_id=1,
+            data="",
+            recorded_at=START,
+        )
+        poison = b"\xff\xfe poison %d" % len(self.poisons)
+        partition = self.random.randrange(8)
+        if await self._produce(partition, poison, self.random.choice([no_position, to_headers(beyond, 1)])):
+            self.poisons.append(poison)
+
+    async def _produce(self, partition: int, value: bytes, headers: Sequence[tuple[str, bytes]]) -> bool:
+        """Produce a record; return whether the broker acknowledged it."""
         assert self.cluster.broker is not None
         producer = AIOKafkaProducer(bootstrap_servers=self.cluster.broker.bootstrap_servers)
         try:
             await producer.start()
-            headers: list[Any] = [("ce_position", b"not a number"), ("ce_type", b"achievement-awarded")]
-            await producer.send_and_wait(TOPIC, b"\xff\xfe poison", partition=self.random.randrange(8), headers=headers)
+            await producer.send_and_wait(TOPIC, value, partition=partition, headers=list(headers))
         except KafkaError:
-            self.counts["poison not sent"] += 1
+            self.counts["records not produced"] += 1
+            return False
         finally:
             await producer.stop()
+        return True
 
     async def _database(self) -> Any:
         return await asyncpg.connect(await self.cluster.url())
@@ -199,6 +261,7 @@ class Plan:
 
 async def run(plan: Plan, folder: Path) -> Result:
     """Do one run. Raises AssertionError when the system does not recover."""
+    commit = commit_now()
     start = deployments.embedded if plan.deployment == "embedded" else deployments.scaled_out
     async with start(folder, plan.twin) as cluster:
         load = Load([proxy.port for proxy in cluster.commands], plan.seed, plan.events)
@@ -209,27 +272,27 @@ async def run(plan: Plan, folder: Path) -> Result:
         finally:
             for task in tasks:
                 task.cancel()
-        account = await drawn_up(cluster, load, faults.counts)
-    return Result(account, _line(plan, faults, load, account))
+        account = await drawn_up(cluster, load, faults.counts, faults.poisons)
+    return Result(account, _line(plan, commit, faults, load, account))
 
 
-def _line(plan: Plan, faults: Faults, load: Load, account: Account) -> str:
+def commit_now() -> str:
+    """Return the short id of the commit that is checked out."""
+    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
+def _line(plan: Plan, commit: str, faults: Faults, load: Load, account: Account) -> str:
     times = sorted(faults.recoveries)
-    quantiles = [f"{times[min(len(times) - 1, int(len(times) * q))]:.2f}" for q in (0.5, 0.99, 1.0)]
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
+    quantiles = [f"{times[min(len(times) - 1, int(len(times) * q))][0]:.2f}" for q in (0.5, 0.99, 1.0)]
     return (
-        f"{plan.deployment} seed={plan.seed} commit={commit or 'unknown'} kills={faults.kills} "
+        f"{plan.deployment} seed={plan.seed} commit={commit} kills={faults.kills} "
         f"faults={dict(sorted(faults.counts.items()))} acknowledged={len(load.acknowledged)} "
         f"repeated={load.repeated} events={account.events} lost={account.lost} "
         f"counted_twice={account.counted_twice} gaps={account.gaps} out_of_order={account.out_of_order} "
         f"unequal_answers={account.unequal_answers} errors={load.errors} republished={account.republished} "
         f"unequal_rows={account.unequal_rows} lag={account.lag} "
-        f"recovery_p50_p99_max={'/'.join(quantiles)}s"
+        f"recovery_p50_p99_max={'/'.join(quantiles)}s slowest={times[-1][1]!r}"
     )
 
 
