@@ -12,18 +12,15 @@ import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from command_api.relay import BATCH_LIMIT
-from projector.batch import LogBatch
-from projector.generation import create_generation_sql
-from projector.runner import Runner
 from shared.events import codec
 from shared.events.cloudevents import MalformedRecord, from_record
-from shared.read_models import schema_name
+from shared.read_models import live_generation, schema_name
 from tests.faults.cluster import TOPIC, Cluster
 from tests.faults.load import Acknowledged, Load
 from tests.support import oracle
+from tests.support.rebuild import unequal_rows
 
 DRAIN_SECONDS = 120.0
-REBUILT = 999
 PAGE_OF_LOG = """
 SELECT position, type, schema_version, data::text AS data, recorded_at
 FROM events WHERE position > $1 ORDER BY position LIMIT 10000
@@ -186,21 +183,15 @@ def _check_answers(load: Load, account: Account) -> None:
 
 
 async def _check_read_models(connection: Any, cluster: Cluster, account: Account) -> None:
-    live = await connection.fetchval("SELECT generation FROM generations WHERE state = 'live'")
-    await _rebuild(connection, await cluster.url(), account.events)
-    for table in oracle.COLUMNS:
-        ours, anew = (f"SELECT t::text FROM {schema_name(number)}.{table} t" for number in (live, REBUILT))
-        unequal = await connection.fetchval(
-            f"SELECT count(*) FROM (({ours} EXCEPT ALL {anew}) UNION ALL ({anew} EXCEPT ALL {ours})) AS d"
-        )
-        if unequal:
-            account.unequal_rows += unequal
-            account.wrong.append(f"{unequal} rows of {table} differ from a rebuild")
+    for table, unequal in (await unequal_rows(await cluster.url())).items():
+        account.unequal_rows += unequal
+        account.wrong.append(f"{unequal} rows of {table} differ from a rebuild")
     if account.events <= ORACLE_LIMIT:
-        await _check_oracle(connection, live, account)
+        await _check_oracle(connection, account)
 
 
-async def _check_oracle(connection: Any, live: int, account: Account) -> None:
+async def _check_oracle(connection: Any, account: Account) -> None:
+    live = await live_generation(connection)
     facts = [
         oracle.Fact(r["position"], codec.decode(r["type"], r["schema_version"], r["data"]), r["recorded_at"])
         async for r in _log(connection)
@@ -218,29 +209,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return tuple((run.lower, run.upper) for run in value)
     return value
-
-
-async def _rebuild(connection: Any, url: str, head: int) -> None:
-    async with connection.transaction():
-        await connection.execute(f"DROP SCHEMA IF EXISTS {schema_name(REBUILT)} CASCADE")
-        await connection.execute("DELETE FROM generations WHERE generation = $1", REBUILT)
-        await connection.execute("SET LOCAL ROLE laurels_projector")
-        for statement in create_generation_sql(REBUILT):
-            await connection.execute(statement)
-        await connection.execute("INSERT INTO generations (generation, state) VALUES ($1, 'building')", REBUILT)
-        await connection.execute(
-            "INSERT INTO progress (generation, partition) SELECT $1, partition FROM log_head, "
-            "generate_series(0, cardinality(partition_positions) - 1) AS partition",
-            REBUILT,
-        )
-    partitions = await connection.fetchval("SELECT cardinality(partition_positions) FROM log_head")
-    runner = await Runner.open(url, REBUILT)
-    held, _ = await runner.take_over(range(partitions))
-    for after in range(0, head, 10_000):
-        events = LogBatch(after, min(after + 10_000, head), held, partitions)
-        await runner.project(events)
-        held = events.held_afterwards
-    runner.close()
 
 
 def _check_republished(faults: Counter[str], load: Load, account: Account) -> None:

@@ -16,7 +16,9 @@ from shared.events.envelope import RecordedEvent
 from tests.support.deployments import Parts, parts
 from tests.support.kafka import SharedBroker
 from tests.support.processes import Service
-from tests.support.topic import make_anew, produce, records_of
+from tests.support.rebuild import unequal_rows
+from tests.support.synchronously import synchronously
+from tests.support.topic import configure, delete_records, make_anew, produce, records_of
 
 API = "/api/v1"
 SECONDS = 60.0
@@ -34,6 +36,12 @@ WHERE total_achievements > 0 ORDER BY user_id
 """
 AWARDS_IN_LOG = "SELECT position FROM events WHERE type = 'achievement-awarded' ORDER BY 1"
 AWARDS_IN_READS = "SELECT award_id FROM generation_1.user_awards ORDER BY 1"
+COMPACTED = {
+    "cleanup.policy": "compact",
+    "segment.ms": "100",
+    "min.cleanable.dirty.ratio": "0.01",
+    "delete.retention.ms": "0",
+}
 UNPUBLISH = """
 UPDATE write_model.relay_lease
 SET position = 0, partition_positions = array_fill(0::bigint, ARRAY[cardinality(partition_positions)])
@@ -106,10 +114,11 @@ def projected_by(projector: Service) -> float:
 
 
 def assert_reads_are_the_log(scene: Parts) -> None:
-    """Hold the read models against a count of the log."""
+    """Hold the read models against a count of the log, and every row against a projection that nothing disturbed."""
     assert list(map(tuple, scene.fetch(IN_LOG))) == list(map(tuple, scene.fetch(IN_READS)))
     assert list(map(tuple, scene.fetch(AWARDS_IN_LOG))) == list(map(tuple, scene.fetch(AWARDS_IN_READS)))
     assert [] == scene.fetch("SELECT * FROM quarantine")
+    assert {} == synchronously(unequal_rows(scene.database_url))
 
 
 def records(scene: Parts) -> list[Any]:
@@ -252,3 +261,84 @@ def test_a_lost_topic_is_survived(scene: Parts) -> None:
     assert_reads_are_the_log(scene)
     positions = {int(dict(record.headers)["ce_position"]) for record in records(scene)}
     assert set(range(before + 1, last + 1)) <= positions
+
+
+def test_records_that_vanish_unread_come_from_the_log(scene: Parts) -> None:
+    """Where retention deleted what no projector had read, the first record that is left brings in what precedes it."""
+    api, _ = scene.start("command_api"), scene.start("relay")
+    given_users(api)
+    last = award_everybody(api)
+    wait_until_published(scene, last)
+
+    keep_the_last_records(scene)
+    projector = scene.start("projector")
+    wait_until_projected(scene, last)
+
+    assert "misses events" in projector.log.read_text()
+    assert_reads_are_the_log(scene)
+
+
+def keep_the_last_records(scene: Parts) -> None:
+    ends = {record.partition: record.offset for record in records(scene)}
+    assert set(range(PARTITIONS)) == set(ends)
+    delete_records(scene.bootstrap_servers, scene.topic, ends)
+    assert PARTITIONS == len(records(scene))
+
+
+def test_a_compacted_topic_is_survived(scene: Parts) -> None:
+    """Where each user's last record alone is left, the log has the others."""
+    api, _ = scene.start("command_api"), scene.start("relay")
+    given_users(api)
+    wait_until_published(scene, award_everybody(api))
+
+    configure(scene.bootstrap_servers, scene.topic, COMPACTED)
+    eventually(lambda: published(scene, award_everybody(api)) > len(records(scene)), "older records vanish")
+    projector = scene.start("projector")
+    last = award_everybody(api)
+    wait_until_projected(scene, last)
+
+    assert "misses events" in projector.log.read_text()
+    assert_reads_are_the_log(scene)
+
+
+def published(scene: Parts, position: int) -> int:
+    wait_until_published(scene, position)
+    return position
+
+
+def test_an_offset_beyond_the_end_is_survived(scene: Parts) -> None:
+    """Where the topic was cut back behind what was read of it, the projector begins anew and counts nothing twice."""
+    api, _, projector = scene.start("command_api"), scene.start("relay"), scene.start("projector")
+    given_users(api)
+    wait_until_projected(scene, award_everybody(api))
+    projector.stop()
+
+    scene.fetch("UPDATE progress SET kafka_offset = kafka_offset + 1000000")
+    scene.start("projector", 1)
+    wait_until_projected(scene, award_everybody(api))
+
+    assert_reads_are_the_log(scene)
+    assert_offsets_are_in_the_topic(scene)
+
+
+def test_an_offset_before_the_start_is_survived(scene: Parts) -> None:
+    """Where what comes next was deleted unread, the projector goes on with what is left, and the log has the rest."""
+    api, _, projector = scene.start("command_api"), scene.start("relay"), scene.start("projector")
+    given_users(api)
+    wait_until_projected(scene, award_everybody(api))
+    projector.stop()
+
+    last = award_everybody(api)
+    wait_until_published(scene, last)
+    keep_the_last_records(scene)
+    scene.start("projector", 1)
+    wait_until_projected(scene, last)
+
+    assert_reads_are_the_log(scene)
+    assert_offsets_are_in_the_topic(scene)
+
+
+def assert_offsets_are_in_the_topic(scene: Parts) -> None:
+    """See that every partition is read again from where its records are."""
+    ends = {record.partition: record.offset + 1 for record in records(scene)}
+    assert ends == dict(map(tuple, scene.fetch("SELECT partition, kafka_offset FROM progress WHERE generation = 1")))

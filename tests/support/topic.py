@@ -1,12 +1,13 @@
 """Looks into a Kafka topic and changes it by hand, from plain tests."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError
 
 from tests.support.synchronously import synchronously
@@ -48,16 +49,44 @@ def produce(
 def make_anew(bootstrap_servers: str, topic: str, partitions: int) -> None:
     """Delete a topic with all that is in it, and make it again, empty."""
 
-    async def change() -> None:
+    async def change(admin: AIOKafkaAdminClient) -> None:
+        await admin.delete_topics([topic])
+        # A service that notices the loss first may have made it already.
+        with suppress(TopicAlreadyExistsError):
+            await admin.create_topics([NewTopic(topic, partitions, 1)])
+
+    _administer(bootstrap_servers, change)
+
+
+def delete_records(bootstrap_servers: str, topic: str, before: Mapping[int, int]) -> None:
+    """Delete, in each of these partitions, the records before an offset, as retention does."""
+
+    async def change(admin: AIOKafkaAdminClient) -> None:
+        await admin.delete_records(
+            {TopicPartition(topic, partition): RecordsToDelete(offset) for partition, offset in before.items()}
+        )
+
+    _administer(bootstrap_servers, change)
+
+
+def configure(bootstrap_servers: str, topic: str, settings: Mapping[str, str]) -> None:
+    """Give a topic these settings, and the defaults for all others."""
+
+    async def change(admin: AIOKafkaAdminClient) -> None:
+        (answer,) = await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, dict(settings))])
+        assert [0] == [resource[0] for resource in answer.resources], answer
+
+    _administer(bootstrap_servers, change)
+
+
+def _administer(bootstrap_servers: str, change: Callable[[AIOKafkaAdminClient], Awaitable[None]]) -> None:
+    async def administer() -> None:
         admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
         await admin.start()
         try:
             async with asyncio.timeout(SECONDS):
-                await admin.delete_topics([topic])
-                # A service that notices the loss first may have made it already.
-                with suppress(TopicAlreadyExistsError):
-                    await admin.create_topics([NewTopic(topic, partitions, 1)])
+                await change(admin)
         finally:
             await admin.close()
 
-    synchronously(change())
+    synchronously(administer())
