@@ -34,16 +34,16 @@ check: $(VENV)/.test ## Lint, types and import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check ## Run everything that checks this project, but the fault runs
+test: check ## Run everything that checks this project, with a short fault run; SEED=
 	$(BIN)/python -m pytest tests/unit -n 0 -q --cov --cov-branch --cov-report=term:skip-covered --cov-fail-under=100
-	$(BIN)/python -m pytest --ignore=tests/unit --ignore=tests/faults
+	$(BIN)/python -m pytest --ignore=tests/unit
 
-faults: $(VENV)/.test ## Kill, pause and cut everything under load, and account for it; SEED= KILLS= EVENTS=
+faults: $(VENV)/.test ## Kill, pause and cut everything under load, and account for it, with figures; SEED= KILLS= EVENTS=
 	$(BIN)/python -m tests.faults.run --deployment embedded $(FAULTS)
 	$(BIN)/python -m tests.faults.run --deployment kafka $(FAULTS)
 FAULTS := $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS)) $(if $(EVENTS),--events $(EVENTS))
 
-faults-twins: $(VENV)/.test ## Run the same against deliberately broken twins, and see each one caught
+faults-twins: $(VENV)/.test ## Run the same against deliberately broken twins, and write down what caught each
 	$(BIN)/python -m tests.faults.twins
 
 bench: $(VENV)/.bench ## Measure everything beside its floor, in about ten minutes; LINE= SCALE=

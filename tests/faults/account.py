@@ -61,23 +61,40 @@ ORACLE_LIMIT = 50_000
 
 @dataclass(slots=True)
 class Account:
-    """Figures that have to be zero, and what was wrong in words."""
+    """Figures that have to be zero, some that need not, and what was wrong in words."""
 
     lost: int = 0
     counted_twice: int = 0
     gaps: int = 0
     out_of_order: int = 0
     unequal_answers: int = 0
+    unexpected_answers: int = 0
+    errors: int = 0
     unequal_rows: int = 0
     lag: int = 0
-    republished: int = 0
     events: int = 0
+    republished: int = 0
     wrong: list[str] = field(default_factory=list)
 
     @property
     def clean(self) -> bool:
         """Whether nothing is wrong."""
         return not self.wrong
+
+    @property
+    def to_be_zero(self) -> dict[str, int]:
+        """The figures that have to be zero, by name."""
+        return {
+            "lost": self.lost,
+            "counted twice": self.counted_twice,
+            "gaps": self.gaps,
+            "out of order": self.out_of_order,
+            "unequal answers": self.unequal_answers,
+            "unexpected answers": self.unexpected_answers,
+            "answers of 500": self.errors,
+            "unequal rows": self.unequal_rows,
+            "lag": self.lag,
+        }
 
 
 async def drawn_up(cluster: Cluster, load: Load, faults: Counter[str], poisons: Sequence[bytes]) -> Account:
@@ -175,7 +192,9 @@ def _check_order(load: Load, account: Account) -> None:
 
 
 def _check_answers(load: Load, account: Account) -> None:
+    account.errors = load.errors
     account.unequal_answers = len(load.unequal)
+    account.unexpected_answers = len(load.unexpected)
     if load.errors:
         account.wrong.append(f"{load.errors} answers were 500")
     account.wrong += [f"unexpected answer: {what}" for what in load.unexpected[:5]]

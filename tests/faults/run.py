@@ -285,13 +285,11 @@ def commit_now() -> str:
 def _line(plan: Plan, commit: str, faults: Faults, load: Load, account: Account) -> str:
     times = sorted(faults.recoveries)
     quantiles = [f"{times[min(len(times) - 1, int(len(times) * q))][0]:.2f}" for q in (0.5, 0.99, 1.0)]
+    figures = " ".join(f"{name.replace(' ', '_')}={figure}" for name, figure in account.to_be_zero.items())
     return (
         f"{plan.deployment} seed={plan.seed} commit={commit} kills={faults.kills} "
         f"faults={dict(sorted(faults.counts.items()))} acknowledged={len(load.acknowledged)} "
-        f"repeated={load.repeated} events={account.events} lost={account.lost} "
-        f"counted_twice={account.counted_twice} gaps={account.gaps} out_of_order={account.out_of_order} "
-        f"unequal_answers={account.unequal_answers} errors={load.errors} republished={account.republished} "
-        f"unequal_rows={account.unequal_rows} lag={account.lag} "
+        f"repeated={load.repeated} events={account.events} {figures} republished={account.republished} "
         f"recovery_p50_p99_max={'/'.join(quantiles)}s slowest={times[-1][1]!r}"
     )
 

@@ -1,18 +1,18 @@
 """Broken twins: the system with one promise broken on purpose, to see that the harness notices.
 
 `python -m tests.faults.twins TWIN MODULE …` starts a service so. `python -m tests.faults.twins` alone runs the harness
-against every twin and prints the table of what caught it. A pause where the breakage lies makes a run short; it adds no
-fault of its own.
+against every twin and writes what caught it into docs/reliability.md. A pause where the breakage lies makes a run
+short; it adds no fault of its own.
 """
 
 import asyncio
 import importlib
-import itertools
-import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from command_api import appender, idempotency, relay, write_model
@@ -23,9 +23,14 @@ from shared.read_models import PROJECTED_CHANNEL
 from shared.runtime.database import Connection, OwnConnection, Role, connect
 from shared.runtime.process import run as run_process
 from shared.runtime.server import serve
+from tests.faults.run import Plan, commit_now, run
+from tests.support.processes import ROOT
 
 PAUSE = 0.05
 ATTEMPTS = 3
+DOCUMENT = ROOT / "docs" / "reliability.md"
+BEGIN, END = "<!-- twins: written by make faults-twins -->", "<!-- end of twins -->"
+NOTHING = "**nothing**"
 
 
 def no_lock_on_the_head() -> None:
@@ -149,9 +154,17 @@ def main() -> None:
     if len(sys.argv) > 1:
         _start(sys.argv[1], sys.argv[2], sys.argv[3:])
         return
-    print("| twin | caught by |\n| --- | --- |")
-    uncaught = [name for name, twin in TWINS.items() if not _caught(name, twin)]
-    sys.exit(f"not caught: {', '.join(uncaught)}" if uncaught else 0)
+    commit = commit_now()
+    rows = [f"| {name} | {_summary(twin)} | {_caught_by(name, twin)} |" for name, twin in TWINS.items()]
+    table = "\n".join(["| twin | what it does | caught by |", "| --- | --- | --- |", *rows])
+    before, rest = DOCUMENT.read_text().split(BEGIN)
+    after = rest.split(END)[1]
+    DOCUMENT.write_text(f"{before}{BEGIN}\nAt commit {commit}:\n\n{table}\n{END}{after}")
+    sys.exit(1 if NOTHING in table else 0)
+
+
+def _summary(twin: Twin) -> str:
+    return (twin.breakage.__doc__ or "").rstrip(".")
 
 
 def _start(twin: str, module: str, arguments: list[str]) -> None:
@@ -165,20 +178,23 @@ def _start(twin: str, module: str, arguments: list[str]) -> None:
     run_process(lambda settings: serve(app(settings), settings))
 
 
-def _caught(name: str, twin: Twin) -> bool:
-    for seed in itertools.islice(itertools.count(1), ATTEMPTS):
-        command = ["--deployment", twin.deployment, "--twin", name, "--kills", "8", "--seed", str(seed)]
-        if twin.faults:
-            command += ["--faults", twin.faults]
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.faults.run", *command], capture_output=True, text=True, check=False
+def _caught_by(name: str, twin: Twin) -> str:
+    for seed in range(1, ATTEMPTS + 1):
+        plan = Plan(
+            deployment=twin.deployment, seed=seed, kills=8, faults=[*filter(None, twin.faults.split(","))], twin=name
         )
-        lines = done.stdout.strip().splitlines() or done.stderr.strip().splitlines()[-1:]
-        if done.returncode:
-            print(f"| {name} | {(lines[1] if len(lines) > 1 else lines[0])[:120]} |", flush=True)
-            return True
-    print(f"| {name} | **nothing** |", flush=True)
-    return False
+        with tempfile.TemporaryDirectory(prefix="laurels-twin-", ignore_cleanup_errors=True) as folder:
+            try:
+                account = asyncio.run(run(plan, Path(folder))).account
+            except AssertionError as error:
+                found = str(error)
+            else:
+                figures = [f"{what}: {figure}" for what, figure in account.to_be_zero.items() if figure]
+                found = ", ".join(figures or account.wrong[:1])
+        print(f"{name}, seed {seed}: {found or NOTHING}", flush=True)
+        if found:
+            return f"{found} (seed {seed})"
+    return NOTHING
 
 
 if __name__ == "__main__":
