@@ -38,7 +38,7 @@ test: check ## Run everything that checks this project, with a short fault run; 
 	$(BIN)/python -m pytest tests/unit -n 0 -q --cov --cov-branch --cov-report=term:skip-covered --cov-fail-under=100
 	$(BIN)/python -m pytest --ignore=tests/unit
 
-faults: $(VENV)/.test ## Kill, pause and cut everything under load, and account for it, with figures; SEED= KILLS= EVENTS=
+faults: $(VENV)/.test ## Kill, pause and cut everything under load, and account for it; SEED= KILLS= EVENTS=
 	$(BIN)/python -m tests.faults.run --deployment embedded $(FAULTS)
 	$(BIN)/python -m tests.faults.run --deployment kafka $(FAULTS)
 FAULTS := $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS)) $(if $(EVENTS),--events $(EVENTS))
