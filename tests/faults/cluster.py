@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx
 
 from all_in_one.embedded_postgres import EmbeddedPostgres, find_running
 from tests.faults.proxy import Proxy
@@ -18,6 +20,7 @@ from tests.support.processes import Service, free_port, start
 
 TOPIC = "laurels.events"
 SESSION_TIMEOUT_MS = 2_000
+SERVING_SECONDS = 15.0
 
 
 @dataclass(slots=True)
@@ -51,6 +54,16 @@ class Part:
         """Send a signal, if it runs."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, number)
+
+    async def serving(self) -> None:
+        """Wait until it is ready, though not for ever: what it needs may be away."""
+        deadline = time.monotonic() + SERVING_SECONDS
+        async with httpx.AsyncClient(timeout=2, trust_env=False) as http:
+            while time.monotonic() < deadline:
+                with contextlib.suppress(httpx.HTTPError):
+                    if (await http.get(f"http://127.0.0.1:{self.port}/ready")).is_success:
+                        return
+                await asyncio.sleep(0.1)
 
     async def ended(self) -> None:
         """Wait until it has ended."""

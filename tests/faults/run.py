@@ -26,11 +26,12 @@ from shared.events.cloudevents import to_headers
 from shared.events.envelope import RecordedEvent
 from tests.faults import cluster as deployments
 from tests.faults.account import Account, drawn_up
-from tests.faults.cluster import SESSION_TIMEOUT_MS, TOPIC, Cluster
+from tests.faults.cluster import SESSION_TIMEOUT_MS, TOPIC, Cluster, Part
 from tests.faults.load import START, Load
 from tests.support.processes import free_port
 
 RECOVERY_SECONDS = 60.0
+AT_WORK = 0.5
 
 Fault = Callable[[], Awaitable[None]]
 
@@ -100,19 +101,27 @@ class Faults:
             await asyncio.sleep(0.005)
         self.recoveries.append((self.load.last_at - started, name))
 
-    async def _kill(self, prefix: str) -> None:
+    async def _target(self, prefix: str) -> Part:
+        """Choose a process, every other time only once it is at work; else it may just be starting."""
         part = self.random.choice(self.cluster.named(prefix))
+        if self.random.random() < AT_WORK:
+            await part.serving()
+            await asyncio.sleep(self.random.uniform(0, 2))
+        return part
+
+    async def _kill(self, prefix: str) -> None:
+        part = await self._target(prefix)
         part.send(signal.SIGKILL)
         await part.ended()
 
     async def _pause(self, prefix: str, seconds: float) -> None:
-        part = self.random.choice(self.cluster.named(prefix))
+        part = await self._target(prefix)
         part.send(signal.SIGSTOP)
         await asyncio.sleep(seconds)
         part.send(signal.SIGCONT)
 
     async def _leave(self) -> None:
-        part = self.random.choice(self.cluster.named("projector"))
+        part = await self._target("projector")
         part.send(signal.SIGTERM)
         await part.ended()
 

@@ -28,6 +28,7 @@ from tests.support.processes import ROOT
 
 PAUSE = 0.05
 ATTEMPTS = 3
+KILLS = 10
 DOCUMENT = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- twins: written by make faults-twins -->", "<!-- end of twins -->"
 NOTHING = "**nothing**"
@@ -181,7 +182,11 @@ def _start(twin: str, module: str, arguments: list[str]) -> None:
 def _caught_by(name: str, twin: Twin) -> str:
     for seed in range(1, ATTEMPTS + 1):
         plan = Plan(
-            deployment=twin.deployment, seed=seed, kills=8, faults=[*filter(None, twin.faults.split(","))], twin=name
+            deployment=twin.deployment,
+            seed=seed,
+            kills=KILLS,
+            faults=[*filter(None, twin.faults.split(","))],
+            twin=name,
         )
         with tempfile.TemporaryDirectory(prefix="laurels-twin-", ignore_cleanup_errors=True) as folder:
             try:
