@@ -80,9 +80,8 @@ class Relay:
 
     async def run(self) -> None:
         """Publish for ever, starting anew after every failure of Kafka or the database."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(listen(self._settings.database_url, Role.RELAY, APPENDED_CHANNEL, self._poke.set))
-            tasks.create_task(self._keep_publishing())
+        async with background(listen(self._settings.database_url, Role.RELAY, APPENDED_CHANNEL, self._poke.set)):
+            await self._keep_publishing()
 
     async def _keep_publishing(self) -> None:
         backoff = Backoff()

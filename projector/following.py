@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from projector.feeds.kafka import KafkaFeed
 from projector.feeds.postgres import PostgresFeed
 from shared.read_models import GENERATIONS_CHANNEL, VERSION
-from shared.runtime.background import begin, end, heard
+from shared.runtime.background import background, begin, end, heard
 from shared.runtime.database import FAILURES, Backoff, OwnConnection, Role, connect, listen
 from shared.runtime.settings import Settings, Transport
 
@@ -56,11 +56,10 @@ class Following:
     async def run(self) -> None:
         """Follow the generations as they come and go."""
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(
-                    listen(self._settings.database_url, Role.PROJECTOR, GENERATIONS_CHANNEL, self._poke.set)
-                )
-                tasks.create_task(self._keep_looking())
+            async with background(
+                listen(self._settings.database_url, Role.PROJECTOR, GENERATIONS_CHANNEL, self._poke.set)
+            ):
+                await self._keep_looking()
         finally:
             await self._follow([])
 

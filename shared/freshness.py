@@ -44,9 +44,8 @@ class Freshness:
 
     async def run(self) -> None:
         """Follow the projectors until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(listen(self._url, self._role, PROJECTED_CHANNEL, self._poke.set))
-            tasks.create_task(self._follow())
+        async with background(listen(self._url, self._role, PROJECTED_CHANNEL, self._poke.set)):
+            await self._follow()
 
     async def _follow(self) -> None:
         while True:

@@ -7,7 +7,7 @@ from typing import Final
 from projector.batch import LogBatch, MissingEvents, UnknownEvents
 from projector.runner import Runner, TakenOver
 from shared.event_log import APPENDED_CHANNEL, head_position, partition_count
-from shared.runtime.background import heard
+from shared.runtime.background import background, heard
 from shared.runtime.database import FAILURES, Backoff, OwnConnection, Role, connect, listen
 
 logger = logging.getLogger(__name__)
@@ -34,9 +34,8 @@ class PostgresFeed:
 
     async def run(self) -> None:
         """Project for ever, starting anew after every failure."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(listen(self._url, Role.PROJECTOR, APPENDED_CHANNEL, self._poke.set))
-            tasks.create_task(self._keep_following())
+        async with background(listen(self._url, Role.PROJECTOR, APPENDED_CHANNEL, self._poke.set)):
+            await self._keep_following()
 
     async def _keep_following(self) -> None:
         backoff = Backoff()

@@ -11,7 +11,11 @@ logger = logging.getLogger(__name__)
 
 @contextlib.asynccontextmanager
 async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
-    """Run the work until the context ends."""
+    """Run the work until the context ends.
+
+    Work with work of its own beside it takes another `background`, not a TaskGroup, which passes on only the first
+    cancellation.
+    """
     task = begin(work)
     try:
         yield task
@@ -28,7 +32,7 @@ def begin(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
 
 async def end(task: asyncio.Task[None]) -> None:
     """Cancel a task and wait until it has ended."""
-    # A library may swallow a cancellation; one that comes again is heard in the end.
+    # A library may swallow a cancellation, as a rollback that fails does; one that comes again is heard in the end.
     while not task.done():
         task.cancel()
         await asyncio.wait([task], timeout=1)
