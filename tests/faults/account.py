@@ -13,9 +13,10 @@ import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from command_api.relay import BATCH_LIMIT
+from projector.verification import verify
 from shared.events import codec
 from shared.events.cloudevents import MalformedRecord, from_record
-from shared.read_models import live_generation, schema_name
+from shared.read_models import schema_name, served_generation
 from tests.faults.cluster import TOPIC, Cluster
 from tests.faults.load import Acknowledged, Load
 from tests.support import oracle
@@ -206,12 +207,15 @@ async def _check_read_models(connection: Any, cluster: Cluster, account: Account
     for table, unequal in (await unequal_rows(await cluster.url())).items():
         account.unequal_rows += unequal
         account.wrong.append(f"{unequal} rows of {table} differ from a rebuild")
+    for check in (await verify(await cluster.url(), await served_generation(connection))).tables:
+        account.unequal_rows += check.differing
+        account.wrong += [f"{check.table}, {example}" for example in check.examples]
     if account.events <= ORACLE_LIMIT:
         await _check_oracle(connection, account)
 
 
 async def _check_oracle(connection: Any, account: Account) -> None:
-    live = await live_generation(connection)
+    live = await served_generation(connection)
     facts = [
         oracle.Fact(r["position"], codec.decode(r["type"], r["schema_version"], r["data"]), r["recorded_at"])
         async for r in _log(connection)

@@ -36,7 +36,7 @@ async def test_a_projector_ends_though_its_rollback_fails(tmp_path: Path) -> Non
     try:
         await asyncio.to_thread(migrate, url)
         async with asyncio.timeout(SECONDS), connected(url) as holder, connected(url) as admin:
-            async with background(PostgresFeed(url).run()) as projector:
+            async with background(PostgresFeed(url, 1).run()) as projector:
                 await eventually(admin, TAKEN_OVER)
                 await holder.execute("BEGIN; SELECT FROM progress FOR UPDATE")
                 await admin.execute(APPEND)
