@@ -22,6 +22,7 @@ from projector import admin
 from projector.admin import administration
 from projector.generation import Behind
 from projector.rebuild import Busy, Refused, renew
+from query_api.hot import HotReads
 from shared.gauges import refresh_positions
 from shared.runtime import checks
 from shared.runtime.background import background
@@ -73,6 +74,7 @@ def app(settings: Settings) -> FastAPI:
         ],
         lifespan=lifespan,
         protection=protection,
+        inner=HotReads,
     )
     return service
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import Request, Response
 
+from query_api.hot import Whereabouts
 from query_api.paging import integer
 from query_api.reading import Reader, Reading
 from shared.freshness import Freshness
@@ -25,6 +26,7 @@ class Service:
 
     reader: Reader
     freshness: Freshness
+    whereabouts: Whereabouts
 
 
 def service(request: Request) -> Service:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 
 from query_api.answering import Service
+from query_api.hot import HotReads, whereabouts
 from query_api.reading import Reader
 from query_api.routes import ROUTES
 from shared.freshness import following
@@ -26,12 +27,14 @@ async def queries(settings: Settings) -> AsyncIterator[tuple[Service, dict[str, 
     async with (
         open_pool(settings.database_url, Role.QUERY, size=POOL_SIZE) as pool,
         following(settings.database_url, Role.QUERY, pool) as (freshness, watching),
+        whereabouts(settings.database_url) as (found, answering),
     ):
         yield (
-            Service(Reader(pool, settings.recompute_seconds), freshness),
+            Service(Reader(pool, settings.recompute_seconds), freshness, found),
             {
                 "database": checks.database(pool),
                 "freshness": checks.running(watching),
+                "whereabouts": checks.running(answering),
             },
         )
 
@@ -50,7 +53,6 @@ def app(settings: Settings) -> FastAPI:
     async def refresh() -> None:
         await refresh_positions(service.state.queries.reader.pool)
 
-    service = create_app(
-        [*ROUTES, *operations(ready, refresh).routes], lifespan=lifespan, protection=Protection(settings)
-    )
+    routes = [*ROUTES, *operations(ready, refresh).routes]
+    service = create_app(routes, lifespan=lifespan, protection=Protection(settings), inner=HotReads)
     return service

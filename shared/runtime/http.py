@@ -6,12 +6,14 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -60,8 +62,14 @@ def api_router(prefix: str = "", *, tag: str) -> APIRouter:
     return APIRouter(prefix=PREFIX + prefix, tags=[tag], route_class=Route)
 
 
-def create_app(routes: Iterable[BaseRoute], *, lifespan: Lifespan, protection: Protection) -> FastAPI:
-    """Return an application with these routes, keeping the conventions."""
+def create_app(
+    routes: Iterable[BaseRoute],
+    *,
+    lifespan: Lifespan,
+    protection: Protection,
+    inner: Callable[[ASGIApp], ASGIApp] | None = None,
+) -> FastAPI:
+    """Return an application with these routes, keeping the conventions; `inner` stands between its edge and them."""
     app = FastAPI(title="Laurels", version="1", redirect_slashes=False, lifespan=lifespan, openapi_url=None)
     app.state.stopping = asyncio.Event()
     # Side by side: routers within routers are searched one by one, on every request.
@@ -74,6 +82,8 @@ def create_app(routes: Iterable[BaseRoute], *, lifespan: Lifespan, protection: P
     for error in UNREACHABLE:
         app.add_exception_handler(error, _on_unreachable)
     app.add_exception_handler(Exception, _on_bug)
+    if inner is not None:
+        app.add_middleware(inner)
     app.add_middleware(Edge, protection=protection)
     return app
 
@@ -161,8 +171,9 @@ class Edge:
             await self._app(inner, receive, observed)
         finally:
             route = getattr(inner.get("route"), "path", "unknown")
-            REQUESTS.labels(method, route, status).inc()
-            REQUEST_SECONDS.labels(method, route).observe(time.perf_counter() - started)
+            count, seconds = _metrics(method, route, status)
+            count.inc()
+            seconds.observe(time.perf_counter() - started)
 
     def _inner_scope(self, scope: Scope) -> Scope:
         path = scope["path"]
@@ -182,6 +193,11 @@ class Edge:
             client = scope["client"][0] if scope.get("client") else "unknown"
             self._protection.check(method, headers, client)
             _check_accept(headers.get("accept"), (JSON, NDJSON) if path == COMMANDS_PATH else (JSON,))
+
+
+@lru_cache(maxsize=1024)
+def _metrics(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    return REQUESTS.labels(method, route, status), REQUEST_SECONDS.labels(method, route)
 
 
 def _check_accept(accept: str | None, offered: Sequence[str]) -> None:

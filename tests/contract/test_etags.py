@@ -1,0 +1,103 @@
+"""Statistics are kept ready: they carry an ETag, and are never older than what a client was told."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .helpers import (
+    FreshLaurels,
+    Laurels,
+    a_standing_scene,
+    assert_status,
+    award,
+    create_user,
+    define_achievement,
+    eventually,
+    send,
+    user_path,
+)
+
+if TYPE_CHECKING:
+    import httpx
+
+STATISTICS = (
+    "max-count",
+    "max-points",
+    "max-min-difference",
+    "streak",
+    "streak?days=2&mode=current",
+    "max-count?include_unawarded=true",
+)
+PATH = "/api/v1/users/achievements-stats/"
+TIMES = 60
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_an_answer_that_is_known_is_not_sent_again(laurels: Laurels, statistic: str, method: str) -> None:
+    """With the ETag of the answer before, the answer is 304 without a body, and still says how far it goes."""
+    a_standing_scene(laurels)
+
+    def known_again(form: str) -> tuple[httpx.Response, httpx.Response] | None:
+        first = laurels.http.get(PATH + statistic)
+        assert_status(200, first)
+        known = form.format(first.headers["ETag"])
+        again = laurels.http.request(method, PATH + statistic, headers={"If-None-Match": known})
+        return (first, again) if again.status_code == 304 else None
+
+    for form in ("{}", '"other", {}', "W/{}", "*"):
+        # Other tests use the same instance, so the answer may change in between.
+        found = eventually(partial(known_again, form))
+        assert found, form
+        first, again = found
+        assert b"" == again.content
+        assert first.headers["ETag"] == again.headers["ETag"]
+        assert int(first.headers["Read-Position"]) <= int(again.headers["Read-Position"])
+
+
+def test_another_answer_has_another_etag(fresh_laurels: FreshLaurels) -> None:
+    """What has changed is sent whole to a client that knows only the answer before."""
+    laurels = fresh_laurels()
+    user, achievement = create_user(laurels)["username"], define_achievement(laurels)["achievement_id"]
+    award(laurels, user, achievement)
+    first = laurels.http.get(PATH + "max-count")
+    award(laurels, user, achievement)
+    second = laurels.http.get(PATH + "max-count", headers={"If-None-Match": first.headers["ETag"]})
+    assert_status(200, second)
+    assert first.json()["total_achievements"] + 1 == second.json()["total_achievements"]
+    assert first.headers["ETag"] != second.headers["ETag"]
+
+
+def test_nobody_reads_less_than_they_wrote(fresh_laurels: FreshLaurels) -> None:
+    """However many read what is kept ready, whoever was told that their award is visible sees it."""
+    laurels = fresh_laurels()
+    user, achievement = create_user(laurels)["username"], define_achievement(laurels)["achievement_id"]
+    award(laurels, user, achievement)
+
+    def read(_number: int) -> None:
+        for _ in range(TIMES):
+            assert_status(200, laurels.http.get(PATH + "max-count"))
+
+    with ThreadPoolExecutor(3) as readers:
+        reading = readers.map(read, range(3))
+        for _ in range(TIMES):
+            written = send(laurels, "POST", user_path(user, "/achievements/"), {"achievement_id": achievement})
+            seen = laurels.http.get(PATH + "max-count")
+            if written.headers["Event-Applied"] == "true":
+                assert int(written.headers["Event-Position"]) <= int(seen.headers["Read-Position"])
+        list(reading)
+
+
+def test_what_is_wrong_is_not_kept(fresh_laurels: FreshLaurels) -> None:
+    """A 404 or a 400 carries no ETag, and gives way as soon as there is an answer."""
+    laurels = fresh_laurels()
+    missing = laurels.http.get(PATH + "max-count")
+    assert_status(404, missing)
+    assert "ETag" not in missing.headers
+    assert_status(400, laurels.http.get(PATH + "streak?days=1"))
+    award(laurels, create_user(laurels)["username"], define_achievement(laurels)["achievement_id"])
+    assert_status(200, laurels.http.get(PATH + "max-count"))
