@@ -20,8 +20,7 @@ from all_in_one.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
 from all_in_one.migrations import migrate
 from projector import admin
 from projector.admin import administration
-from projector.generation import Behind
-from projector.rebuild import Busy, Refused, renew
+from projector.rebuild import ENDINGS, renew
 from query_api.hot import HotReads
 from shared.gauges import refresh_positions
 from shared.runtime import checks
@@ -133,7 +132,7 @@ async def _up(
 async def _renew(settings: Settings, announce: Callable[[str], None]) -> None:
     try:
         await renew(settings, announce)
-    except (Busy, Refused, Behind) as error:
+    except ENDINGS as error:
         raise Stopped(str(error)) from error
 
 

@@ -10,8 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from cli.client import CliError
 from projector import rebuild as work
-from projector.generation import Behind, NotThere
-from projector.rebuild import Busy, Outcome, Phase, Plan, Refused
+from projector.rebuild import ENDINGS, Busy, Outcome, Phase, Plan
 from projector.verification import Verification, verify
 from shared.read_models import served_generation
 from shared.runtime.database import connect
@@ -32,7 +31,7 @@ def rebuild(settings: Settings, plan: Plan) -> bool:
     with _bar() as report:
         try:
             outcome = asyncio.run(work.rebuild(settings, plan, report))
-        except (Busy, Refused, Behind, NotThere) as error:
+        except ENDINGS as error:
             raise CliError(str(error)) from error
     return _tell(outcome)
 
@@ -51,7 +50,7 @@ def rollback(url: str) -> None:
     """Go back to the generation that stands by."""
     try:
         live, before = asyncio.run(work.rollback(url))
-    except (Busy, Refused, Behind, NotThere) as error:
+    except ENDINGS as error:
         raise CliError(str(error)) from error
     Console().print(f"Reads are served from generation {live} again; generation {before} stands by.")
 

@@ -9,8 +9,7 @@ from typing import Any, Final, Literal
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from projector.generation import Behind, NotThere
-from projector.rebuild import TRY_LOCK, UNLOCK, Busy, Plan, Progress, Refused, rebuild, rebuildable
+from projector.rebuild import ENDINGS, RUNNING, Busy, Plan, Progress, rebuild, rebuildable
 from shared.representations import to_json
 from shared.runtime import strict_json
 from shared.runtime.background import begin, end
@@ -22,7 +21,7 @@ from shared.runtime.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-FAILED: tuple[type[Exception], ...] = (Refused, Behind, NotThere, *FAILURES)
+FAILED: tuple[type[Exception], ...] = (*ENDINGS, *FAILURES)
 
 COLUMNS: Final = """
 rebuild_id, generation, transport, state, phase, position, target, events_per_second,
@@ -94,8 +93,7 @@ class Administration:
 async def _shown(connection: Connection, rows: Sequence[Record]) -> list[dict[str, Any]]:
     found = [dict(row) for row in rows]
     # Whoever works holds the lock; what says that it runs while nobody does was interrupted.
-    if any(row["state"] == "running" for row in found) and await connection.fetchval(TRY_LOCK):
-        await connection.execute(UNLOCK)
+    if any(row["state"] == "running" for row in found) and not await connection.fetchval(RUNNING):
         found = [{**row, "state": "interrupted"} if row["state"] == "running" else row for row in found]
     return found
 

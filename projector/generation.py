@@ -28,7 +28,15 @@ SELECT coalesce(sum(greatest(0, least(l.position, h.partition_positions[l.partit
 FROM progress l JOIN progress o USING (partition), log_head h
 WHERE l.generation = (SELECT generation FROM generations WHERE state = 'live') AND o.generation = $1
 """
-STEP_BACK: Final = "UPDATE generations SET state = 'standby' WHERE state = 'live' RETURNING generation"
+# What came from the log knows no offsets, and would be followed from the beginning of the topic. Where it is behind the
+# live one, what lies between is missing from the records, and so comes from the log.
+SAME_OFFSETS: Final = """
+UPDATE progress p SET kafka_offset = l.kafka_offset FROM progress l JOIN generations g USING (generation)
+WHERE g.state = 'live' AND p.generation = $1 AND p.partition = l.partition AND p.kafka_offset IS NULL
+"""
+STEP_BACK: Final = """
+UPDATE generations SET state = 'standby', served_until = clock_timestamp() WHERE state = 'live' RETURNING generation
+"""
 STEP_UP: Final = "UPDATE generations SET state = 'live' WHERE generation = $1 AND state = 'standby'"
 
 HOLD_SECONDS: Final = 1.0
@@ -93,6 +101,7 @@ async def create(connection: Connection, generation: int) -> None:
 
 async def hand_over(connection: Connection, generation: int) -> None:
     """Have the projectors of this version keep a generation up to date from now on."""
+    await connection.execute(SAME_OFFSETS, generation)
     await connection.execute("UPDATE generations SET state = 'standby' WHERE generation = $1", generation)
     await connection.execute(f"NOTIFY {GENERATIONS_CHANNEL}")
 

@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+from aiokafka.errors import KafkaError
+
 from projector.batch import Batch, Held, LogBatch, fill_where, lift_where
 from projector.feeds.kafka import Consumption
 from projector.projections import PROJECTIONS
@@ -11,7 +13,7 @@ from projector.verification import APPLIED, PROJECTED
 from shared.event_log import head_position, partition_count
 from shared.read_models import schema_name
 from shared.runtime.database import Role, connect
-from shared.runtime.kafka import ensure_topic
+from shared.runtime.kafka import WrongTopic, ensure_topic
 from shared.runtime.settings import Settings
 
 BULK_LIMIT: Final = 10_000_000
@@ -21,6 +23,7 @@ NEARLY: Final = 1_000
 """So few events behind, a generation is left to the projectors."""
 PASSES: Final = 20
 
+BEGUN: Final = "SELECT max(position) > 0 FROM progress WHERE generation = $1"
 COPY_PROGRESS: Final = """
 UPDATE progress p SET position = l.position FROM progress l
 WHERE p.generation = $1 AND l.generation = $2 AND p.partition = l.partition
@@ -32,6 +35,10 @@ WHERE generation = $2 AND NOT applied
 """
 Moved = Callable[[int], Awaitable[None]]
 """Is told the position that the generation has reached."""
+
+
+class NoKafka(Exception):
+    """The topic cannot be read; the message is one sentence."""
 
 
 async def load_from_log(
@@ -89,8 +96,15 @@ async def _fold(runner: Runner, held: dict[int, Held], limit: int, target: int, 
 async def load_from_kafka(settings: Settings, generation: int, moved: Moved) -> None:
     """Fold the topic from its beginning until everything is there that the log has now.
 
-    What the topic lacks is taken from the log, as always.
+    What the topic lacks is taken from the log, as always. Raises NoKafka; what has come by then stays.
     """
+    try:
+        await _consume(settings, generation, moved)
+    except (KafkaError, WrongTopic) as error:
+        raise NoKafka(f"Kafka cannot be read: {error}") from error
+
+
+async def _consume(settings: Settings, generation: int, moved: Moved) -> None:
     reader = await connect(settings.database_url, Role.PROJECTOR)
     runner = await Runner.open(settings.database_url, generation)
     consumption = Consumption(settings, reader, runner)
@@ -118,6 +132,9 @@ async def load_one(url: str, generation: int, served: int, name: str) -> None:
     try:
         # One snapshot, so that rows and progress belong together.
         async with connection.transaction(isolation="repeatable_read"):
+            if await connection.fetchval(BEGUN, generation):
+                # All of it is there, from a rebuild that was interrupted right after.
+                return
             for table in copied:
                 await connection.execute(f"INSERT INTO {table} SELECT * FROM {schema_name(served)}.{table}")  # noqa: S608 - our own names
             for statement in (COPY_PROGRESS, COPY_QUARANTINE):

@@ -11,8 +11,8 @@ from typing import Any, Final, Literal
 
 from projector import generation as generations
 from projector.batch import MissingEvents, UnknownEvents
-from projector.generation import Behind, create_indexes_sql, hand_over, metadata, switch
-from projector.loading import catch_up, load_from_kafka, load_from_log, load_one
+from projector.generation import Behind, NotThere, create_indexes_sql, hand_over, metadata, switch
+from projector.loading import NoKafka, catch_up, load_from_kafka, load_from_log, load_one
 from projector.projections import PROJECTIONS
 from projector.runner import open_session
 from projector.verification import Verification, verify
@@ -23,6 +23,14 @@ from shared.runtime.settings import Settings
 
 TRY_LOCK: Final = "SELECT pg_try_advisory_lock(hashtext('laurels rebuild'))"
 UNLOCK: Final = "SELECT pg_advisory_unlock(hashtext('laurels rebuild'))"
+# Whoever only asks must not hold the lock for a moment: a rebuild that begins just then would be refused.
+RUNNING: Final = """
+SELECT EXISTS (
+    SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND (classid::bigint << 32) | objid::bigint = hashtext('laurels rebuild')
+)
+"""
 
 # A number is never used twice: readers remember by it what they have prepared.
 NEXT_GENERATION: Final = """
@@ -43,7 +51,10 @@ UPDATE rebuilds SET phase = $2, position = $3, target = $4, events_per_second = 
 FINISH: Final = "UPDATE rebuilds SET state = $2, error = $3, finished_at = now() WHERE rebuild_id = $1"
 STATE: Final = "SELECT state FROM generations WHERE generation = $1"
 FIRST: Final = "SELECT min(position) FROM progress WHERE generation = $1"
-STANDING_BY: Final = "SELECT generation FROM generations WHERE state = 'standby' ORDER BY generation DESC"
+STANDING_BY: Final = """
+SELECT generation FROM generations WHERE state = 'standby' AND served_until IS NOT NULL ORDER BY served_until DESC
+"""
+"""Those that were served before, the latest first; what an interrupted rebuild left is none of them."""
 LEFT_OVER: Final = """
 SELECT generation FROM generations g WHERE state = 'building'
 AND NOT EXISTS (SELECT FROM rebuilds r WHERE r.generation = g.generation AND r.state = 'running')
@@ -60,6 +71,10 @@ class Busy(Exception):
 
 class Refused(Exception):
     """What was asked for cannot be done; the message is one sentence."""
+
+
+ENDINGS: tuple[type[Exception], ...] = (Busy, Refused, Behind, NotThere, NoKafka)
+"""What a rebuild or a rollback may end with, each with one sentence for the operator."""
 
 
 class Phase(StrEnum):
@@ -124,7 +139,7 @@ async def turn(url: str) -> AsyncIterator[OwnConnection]:
 
 
 async def rebuild(settings: Settings, plan: Plan, report: Report) -> Outcome:
-    """Build a generation and switch to it. Raises Busy, Refused, Behind or a database error.
+    """Build a generation and switch to it. Raises one of ENDINGS or a database error.
 
     Whatever ends it early leaves the live generation as it is; the next call with the same plan goes on from there.
     """
@@ -163,10 +178,7 @@ async def drop_unfinished(url: str) -> int | None:
     """Drop what an interrupted rebuild left; return its generation, None if there was none. Raises Busy."""
     async with turn(url) as connection:
         row = await connection.fetchrow(UNFINISHED)
-        if row is None:
-            return None
-        await _give_up(connection, row)
-        return int(row["generation"])
+        return int(row["generation"]) if row and await _give_up(connection, row) else None
 
 
 async def drop_left_overs(connection: Connection) -> None:
@@ -202,10 +214,13 @@ async def _begin(connection: Connection, plan: Plan) -> Progress:
     return Progress(rebuild_id, generation, Phase.LOAD, 0, 0)
 
 
-async def _give_up(connection: Connection, row: Any) -> None:  # noqa: ANN401 - a row
-    await connection.execute(FINISH, row["rebuild_id"], "dropped", None)
-    if row["generation_state"] != "live":
+async def _give_up(connection: Connection, row: Any) -> bool:  # noqa: ANN401 - a row
+    """Drop the generation, unless its rebuild got as far as the switch; return whether it was dropped."""
+    switched = row["generation_state"] == "live"
+    if not switched:
         await generations.drop(connection, row["generation"])
+    await connection.execute(FINISH, row["rebuild_id"], "done" if switched else "dropped", None)
+    return not switched
 
 
 async def _switch(connection: Connection, generation: int) -> int:

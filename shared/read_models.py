@@ -24,13 +24,15 @@ generations = sa.Table(
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
     sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("served_until", sa.DateTime(timezone=True)),
     sa.Column("verified_at", sa.DateTime(timezone=True)),
     sa.Column("verified_position", sa.BigInteger),
     sa.Column("drift", sa.BigInteger),
     sa.CheckConstraint("state IN ('building', 'standby', 'live')", name="generation_state"),
     sa.Index("one_live_generation", "state", unique=True, postgresql_where=sa.text("state = 'live'")),
     comment=(
-        "version: that of the code whose projections fill it. drift: rows that differed when it was last verified."
+        "version: that of the code whose projections fill it. served_until: when another last took its place. "
+        "drift: rows that differed when it was last verified."
     ),
 )
 

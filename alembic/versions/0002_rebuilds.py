@@ -18,12 +18,13 @@ GENERATIONS = (
     ALTER TABLE generations
         ADD CONSTRAINT generation_state CHECK (state IN ('building', 'standby', 'live')),
         ADD COLUMN version integer NOT NULL DEFAULT 0,
+        ADD COLUMN served_until timestamptz,
         ADD COLUMN verified_at timestamptz,
         ADD COLUMN verified_position bigint,
         ADD COLUMN drift bigint
     """,
     "ALTER TABLE generations ALTER COLUMN version DROP DEFAULT",
-    "COMMENT ON TABLE generations IS 'version: that of the code whose projections fill it. drift: rows that differed when it was last verified.'",
+    "COMMENT ON TABLE generations IS 'version: that of the code whose projections fill it. served_until: when another last took its place. drift: rows that differed when it was last verified.'",
 )
 
 REBUILDS = (
@@ -95,7 +96,7 @@ def downgrade() -> None:
         "DELETE FROM generations WHERE state <> 'live'",
         """
         ALTER TABLE generations
-            DROP COLUMN version, DROP COLUMN verified_at, DROP COLUMN verified_position, DROP COLUMN drift,
+            DROP COLUMN version, DROP COLUMN served_until, DROP COLUMN verified_at, DROP COLUMN verified_position, DROP COLUMN drift,
             ADD CONSTRAINT generation_state CHECK (state IN ('building', 'live', 'kept'))
         """,
     ):
