@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import asyncpg
@@ -16,7 +17,7 @@ import httpx
 import yaml
 
 from all_in_one.embedded_postgres import EmbeddedPostgres, find_running
-from tests.support.processes import ROOT, STOP_SECONDS, Service, free_port, start, wait_until_answers
+from tests.support.processes import ROOT, STOP_SECONDS, Service, free_port, run, start, wait_until_answers
 from tests.support.synchronously import synchronously
 
 
@@ -28,6 +29,7 @@ class Laurels:
     transport: str
     database_url: str
     services: Mapping[str, Sequence[Service]]
+    environment: Mapping[str, str]
     postgres: EmbeddedPostgres | None = None
     http: httpx.Client = field(init=False)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
@@ -51,6 +53,10 @@ class Laurels:
     def name(self, prefix: str = "user") -> str:
         """Return a name that no other test uses."""
         return f"{prefix}-{self._run}-{next(self._numbers)}"
+
+    def operate(self, *arguments: str) -> CompletedProcess[str]:
+        """Run `laurels …` with this instance's settings to its end, as its operator does."""
+        return run(["laurels", *arguments], environment=self.environment)
 
     def stop_projection(self) -> None:
         """Hold the projectors up, by locking their checkpoints."""
@@ -108,7 +114,7 @@ def embedded(folder: Path, settings: Mapping[str, str]) -> Iterator[Laurels]:
         service.wait_until_ready()
         connection = find_running(folder / "data")
         assert connection is not None
-        with _client(Laurels(service.url, "postgres", connection.url, {"up": [service]})) as laurels:
+        with _client(Laurels(service.url, "postgres", connection.url, {"up": [service]}, environment)) as laurels:
             yield laurels
     finally:
         service.stop()
@@ -129,7 +135,7 @@ def scaled_out(folder: Path, bootstrap_servers: str, settings: Mapping[str, str]
     try:
         with _composed(folder, environment) as services:
             gateway = services["gateway"][0]
-            with _client(Laurels(gateway.url, "kafka", connection.url, services, postgres)) as laurels:
+            with _client(Laurels(gateway.url, "kafka", connection.url, services, environment, postgres)) as laurels:
                 yield laurels
     finally:
         synchronously(postgres.stop())

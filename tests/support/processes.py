@@ -118,7 +118,8 @@ def _found(command: Sequence[str]) -> list[str]:
 
 def _clean(environment: Mapping[str, str]) -> dict[str, str]:
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("LAURELS_")}
-    return {**inherited, **environment}
+    # Tables that the commands print are told how wide they may be, or they would cut names short.
+    return {**inherited, "COLUMNS": "200", **environment}
 
 
 def _as_from_a_terminal() -> None:
