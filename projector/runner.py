@@ -129,6 +129,11 @@ class Runner:
                 raise
             await self._bisect(events, error)
 
+    async def skip(self, nothing: Batch) -> None:
+        """Move the checkpoints over a batch in which there is no event. Raises TakenOver or a database error."""
+        async with self._connection.transaction():
+            await self._advance(nothing)
+
     async def put_aside(self, poison: Poison, error: Exception, *, applied: bool) -> None:
         """Keep a record that is not projected and moves no checkpoint: one whose headers cannot be read."""
         async with self._connection.transaction():

@@ -68,6 +68,24 @@ CREATE FUNCTION position_at(moment timestamptz) RETURNS bigint LANGUAGE plpgsql 
     END $$
 """
 
+# A partition is complete up to its first event that is not projected, not only up to its last one that is: with the
+# latter an event in a partition that was quiet for long would take the Read-Position back.
+READ_POSITION = """
+CREATE OR REPLACE FUNCTION read_position(of_generation integer) RETURNS bigint LANGUAGE sql STABLE AS $$
+    SELECT coalesce(
+        (SELECT e.position - 1 FROM events e
+         WHERE e.position > (
+                SELECT min(p.position) FROM progress p
+                WHERE p.generation = of_generation AND p.position < h.partition_positions[p.partition + 1])
+            AND e.position > (
+                SELECT p.position FROM progress p
+                WHERE p.generation = of_generation AND p.partition = e.partition)
+         ORDER BY e.position LIMIT 1),
+        h.position)
+    FROM log_head h
+$$
+"""
+
 INDEXES = (
     "CREATE INDEX CONCURRENTLY IF NOT EXISTS events_of_user ON events (user_id, position) WHERE user_id IS NOT NULL",
     "CREATE INDEX CONCURRENTLY IF NOT EXISTS revocations_in_log ON events (position) WHERE type = 'award-revoked'",
@@ -76,7 +94,7 @@ INDEXES = (
 
 def upgrade() -> None:
     """Extend what is there; commands and reads of the version before go on meanwhile."""
-    for statement in (*GENERATIONS, *REBUILDS, POSITION_AT):
+    for statement in (*GENERATIONS, *REBUILDS, POSITION_AT, READ_POSITION):
         op.execute(sa.text(statement.replace(":", r"\:")))
     _renew_an_empty_generation()
     # Building an index takes as long as the log is long, and must not hold up whoever appends.

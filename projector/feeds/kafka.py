@@ -29,7 +29,11 @@ METADATA_MS: Final = 3_000
 OVERDUE_SECONDS: Final = 5.0
 """How long a partition may be behind the log before the log itself fills in."""
 
+QUIET_SECONDS: Final = 0.5
+"""How often the checkpoints of partitions without news move, so that the Read-Position is found near to them."""
+
 LAST_IN_LOG: Final = "SELECT partition_positions FROM log_head"
+HEAD: Final = "SELECT position, partition_positions FROM log_head"
 
 
 class KafkaFeed:
@@ -89,6 +93,7 @@ class Consumption(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         self._held: dict[int, Held] = {}
         self._assigned: list[int] = []
         self._due: dict[int, tuple[int, float]] = {}
+        self._quiet_due = 0.0
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=settings.kafka_bootstrap_servers,
             # Every generation reads the topic by itself, so each is a group of its own.
@@ -139,6 +144,7 @@ class Consumption(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
                 fresh += await self._fresh(held, topic_partition, records, log[topic_partition.partition])
         if fresh:
             await self._project(held, RecordBatch(fresh, dict(held)))
+        await self._skip_quiet(held)
         return await self._fill_in(held) or bool(fresh)
 
     async def _take_over(self, assigned: list[int]) -> None:
@@ -189,6 +195,18 @@ class Consumption(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
     async def _project(self, held: dict[int, Held], events: Batch) -> None:
         await self._runner.project(events)
         held.update(events.held_afterwards)
+
+    async def _skip_quiet(self, held: dict[int, Held]) -> None:
+        """Move the checkpoints of partitions that have all their events to the head of the log."""
+        if (now := time.monotonic()) < self._quiet_due:
+            return
+        self._quiet_due = now + QUIET_SECONDS
+        head, last = await self._reader.fetchrow(HEAD) or (0, [])
+        quiet = {partition: at for partition, at in held.items() if last[partition] <= at.position < head}
+        if quiet:
+            events = LogBatch(min(at.position for at in quiet.values()), head, quiet, len(last))
+            await self._runner.skip(events)
+            held.update(events.held_afterwards)
 
     async def _fill_in(self, held: dict[int, Held]) -> bool:
         """Take from the log what Kafka should have brought long ago, as after the loss of its topic."""
