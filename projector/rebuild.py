@@ -50,6 +50,7 @@ UPDATE rebuilds SET phase = $2, position = $3, target = $4, events_per_second = 
 """
 FINISH: Final = "UPDATE rebuilds SET state = $2, error = $3, finished_at = now() WHERE rebuild_id = $1"
 STATE: Final = "SELECT state FROM generations WHERE generation = $1"
+REACHED: Final = "SELECT sum(position) FROM progress WHERE generation = $1"
 FIRST: Final = "SELECT min(position) FROM progress WHERE generation = $1"
 STANDING_BY: Final = """
 SELECT generation FROM generations WHERE state = 'standby' AND served_until IS NOT NULL ORDER BY served_until DESC
@@ -62,6 +63,8 @@ AND NOT EXISTS (SELECT FROM rebuilds r WHERE r.generation = g.generation AND r.s
 
 SWITCH_SECONDS: Final = 30.0
 """How long to try again where the new generation is behind; between the attempts nothing is held up."""
+STILL_SECONDS: Final = 10.0
+"""How long it may stand still, as while a projector joins its consumer group, before nobody seems to follow it."""
 PAUSE_SECONDS: Final = 0.5
 
 
@@ -224,12 +227,16 @@ async def _give_up(connection: Connection, row: Any) -> bool:  # noqa: ANN401 - 
 
 
 async def _switch(connection: Connection, generation: int) -> int:
-    deadline = time.monotonic() + SWITCH_SECONDS
+    started = moved = time.monotonic()
+    reached = 0
     while True:
         try:
             return await switch(connection, generation)
         except Behind:
-            if time.monotonic() > deadline:
+            now, before = time.monotonic(), reached
+            reached = await connection.fetchval(REACHED, generation)
+            moved = moved if reached == before else now
+            if now > started + SWITCH_SECONDS or now > moved + STILL_SECONDS:
                 raise
             await asyncio.sleep(PAUSE_SECONDS)
 
