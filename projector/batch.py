@@ -74,6 +74,8 @@ INSERT INTO batch SELECT {COLUMNS} FROM (
 WHERE schema_version = ($8::jsonb ->> type)::int
 """  # noqa: S608 - the same
 
+LIFT_LIMIT: Final = 10_000
+"""Events that are lifted at a time: after a change of version it may be the whole log that is lifted."""
 EVERYTHING: Final = 2**63 - 1
 """A position that no event passes: a partition that is left out of a batch stands there."""
 
@@ -137,16 +139,22 @@ async def fill_where(connection: Connection, condition: str, *arguments: Any) ->
 
 
 async def lift_where(connection: Connection, condition: str, *arguments: Any) -> int:  # noqa: ANN401 - the same
-    """Fill the relation with those of older versions, lifted to the newest; count them. Raises UnreadableEvent."""
+    """Fill the relation, in a transaction, with those of older versions, lifted to the newest; count them.
+
+    Raises UnreadableEvent.
+    """
     if not UPCASTERS:
         return 0
     older = f"schema_version < (${len(arguments) + 1}::jsonb ->> type)::int"
-    rows = await connection.fetch(
+    cursor = await connection.cursor(
         f"SELECT {RECORD} FROM events WHERE {condition} AND {older}",  # noqa: S608 - our own texts
         *arguments,
         known_versions(),
     )
-    return await _fill_from_rows(connection, [tuple(row) for row in rows])
+    lifted = 0
+    while rows := await cursor.fetch(LIFT_LIMIT):
+        lifted += await _fill_from_rows(connection, [tuple(row) for row in rows])
+    return lifted
 
 
 async def _fill_from_rows(connection: Connection, rows: Sequence[Sequence[Any]]) -> int:
