@@ -154,10 +154,14 @@ class Parts:
 
     def start(self, name: str, number: int = 0) -> Service:
         """Start a service by its name in compose.yaml, once more for every number, and wait until it is ready."""
-        command = compose_services()[name]["command"]
-        service = start(f"{name}-{number}", command, environment=self.environment, folder=self.folder, port=free_port())
-        self._stack.callback(service.stop)
+        service = self.launch(f"{name}-{number}", compose_services()[name]["command"])
         service.wait_until_ready()
+        return service
+
+    def launch(self, name: str, command: Sequence[str]) -> Service:
+        """Start any service over the same database, and do not wait until it is ready."""
+        service = start(name, command, environment=self.environment, folder=self.folder, port=free_port())
+        self._stack.callback(service.stop)
         return service
 
     def fetch(self, query: str) -> Sequence[asyncpg.Record]:
