@@ -31,11 +31,17 @@ def begin(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
 
 
 async def end(task: asyncio.Task[None]) -> None:
-    """Cancel a task and wait until it has ended."""
-    # A library may swallow a cancellation, as a rollback that fails does; one that comes again is heard in the end.
+    """Cancel a task and wait until it has ended, even if the caller is cancelled meanwhile."""
+    interrupted = False
     while not task.done():
+        # A library may swallow a cancellation, as a rollback that fails does; one that comes again is heard in the end.
         task.cancel()
-        await asyncio.wait([task], timeout=1)
+        try:
+            await asyncio.wait([task], timeout=1)
+        except asyncio.CancelledError:
+            interrupted = True
+    if interrupted:
+        raise asyncio.CancelledError
 
 
 def _report(task: asyncio.Task[None]) -> None:
