@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from tests.support.processes import Service, free_port, start
 TOPIC = "laurels.events"
 SESSION_TIMEOUT_MS = 2_000
 SERVING_SECONDS = 15.0
+ENDING_SECONDS = 30.0
+"""All of them end at once, on a machine that may be busy."""
 
 
 @dataclass(slots=True)
@@ -120,6 +123,8 @@ class Cluster:
             part.send(signal.SIGTERM)
         for part in self.parts.values():
             if part.service:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    part.service.process.wait(ENDING_SECONDS)
                 part.service.stop()
         if self.broker:
             self.broker.stop()

@@ -18,8 +18,6 @@ from typing import Any
 from command_api import appender, idempotency, relay, write_model
 from projector import runner
 from projector.batch import Batch
-from projector.projections import STATEMENTS
-from shared.read_models import PROJECTED_CHANNEL
 from shared.runtime.database import Connection, OwnConnection, Role, connect
 from shared.runtime.process import run as run_process
 from shared.runtime.server import serve
@@ -103,9 +101,7 @@ def rows_before_the_checkpoint() -> None:
 async def _write_rows(self: Any, events: Batch) -> int:
     async with self._connection.transaction():
         filled = await events.fill(self._connection)
-        for statement in STATEMENTS:
-            await self._connection.execute(statement)
-        await self._connection.execute(f"NOTIFY {PROJECTED_CHANNEL}")
+        await self._connection.execute("SELECT pg_temp.project()")
     return filled
 
 
@@ -192,7 +188,7 @@ def _caught_by(name: str, twin: Twin) -> str:
             try:
                 account = asyncio.run(run(plan, Path(folder))).account
             except AssertionError as error:
-                found = str(error)
+                found = str(error).partition("\n")[0]
             else:
                 figures = [f"{what}: {figure}" for what, figure in account.to_be_zero.items() if figure]
                 found = ", ".join(figures or account.wrong[:1])
