@@ -11,10 +11,12 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Final
 from uuid import UUID
 
 import asyncpg
+from prometheus_client import Counter
 
 from command_api import answers, idempotency, write_model
 from command_api.answers import Answer
@@ -217,13 +219,18 @@ class Group:
         try:
             event = decide(command, self.state)
         except DomainError as error:
-            COMMANDS.labels(command.type, error.code).inc()
+            _outcome(command.type, error.code).inc()
             return answers.refusal(problems.from_domain(error))
         created = answers.is_new_text(event, self.state)
         self.state.record(event)
         self.events.append((event, keyed.event_id if keyed else idempotency.fresh_event_id()))
-        COMMANDS.labels(command.type, "accepted").inc()
+        _outcome(command.type, "accepted").inc()
         return answers.success(event, self.state, created=created)
+
+
+@cache
+def _outcome(command_type: str, outcome: str) -> Counter:
+    return COMMANDS.labels(command_type, outcome)
 
 
 async def _recall(connection: OwnConnection, state: State, submissions: Sequence[Submission]) -> dict[str, Memory]:

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import asyncpg
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.read_models import SERVED
@@ -52,11 +53,15 @@ class Whereabouts:
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self._connected = False
+        self._asked: list[asyncio.Future[Place]] = []
         self._waiting: list[asyncio.Future[Place]] = []
         self._poke = asyncio.Event()
 
     async def now(self) -> Place:
-        """Return where they are, asked after this call. Raises one of UNREACHABLE."""
+        """Return where they are, asked after this call. Raises ConnectionError while that cannot be asked."""
+        if not self._connected:
+            raise ConnectionError("there is no connection to ask on")
         future: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         self._poke.set()
@@ -71,35 +76,34 @@ class Whereabouts:
                 try:
                     await self._answer(connection, backoff)
                 finally:
+                    self._connected = False
+                    self._fail()
                     connection.terminate()
             except FAILURES as error:
                 logger.debug("where the read models are is not known: %s", error)
-                self._fail(error)
             await backoff.sleep()
 
     async def _answer(self, connection: OwnConnection, backoff: Backoff) -> None:
         question = await connection.prepare(WHERE)
+        self._connected = True
         while True:
             await self._poke.wait()
             self._poke.clear()
-            asked, self._waiting = self._waiting, []
-            try:
-                row = await question.fetchrow()
-            except BaseException:
-                self._waiting += asked
-                raise
+            self._asked, self._waiting = self._waiting, []
+            row = await question.fetchrow()
+            if row is None:
+                raise asyncpg.InterfaceError("there is no generation that could be served")
             backoff.reset()
-            if row is not None:
-                place = Place(row["generation"], row["position"])
-                for future in asked:
-                    if not future.done():
-                        future.set_result(place)
+            place = Place(row["generation"], row["position"])
+            for future in self._asked:
+                if not future.done():
+                    future.set_result(place)
 
-    def _fail(self, error: Exception) -> None:
-        asked, self._waiting = self._waiting, []
-        for future in asked:
+    def _fail(self) -> None:
+        for future in (*self._asked, *self._waiting):
             if not future.done():
-                future.set_exception(ConnectionError(str(error)))
+                future.set_exception(ConnectionError("the connection to ask on was lost"))
+        self._asked, self._waiting = [], []
 
 
 @contextlib.asynccontextmanager
