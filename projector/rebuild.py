@@ -295,7 +295,8 @@ class _Rebuild:
 
         async def moved(position: int) -> None:
             rate = (position - first) / max(time.monotonic() - started, 1e-9)
-            await self._move(position=position, events_per_second=rate)
+            # What comes while it catches up lies beyond the target of the load.
+            await self._move(position=position, target=max(position, self._progress.target), events_per_second=rate)
 
         return moved
 
