@@ -74,7 +74,7 @@ async def _verify(url: str) -> Verification:
 def _tell(outcome: Outcome) -> bool:
     console = Console()
     built = sum(outcome.seconds.get(phase, 0.0) for phase in (Phase.LOAD, Phase.INDEX))
-    if built:
+    if outcome.events:
         rate = f"{outcome.events / built:,.0f} events/s, indexes included"
         console.print(f"Generation {outcome.generation}: {outcome.events:,} events in {built:.1f} s ({rate}).")
     for found in (outcome.verification, outcome.live):

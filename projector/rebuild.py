@@ -115,7 +115,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a rebuild came to: seconds by phase, and `live`, the comparison of the live generation by a dry run."""
+    """What a rebuild came to; one that went on tells only what it did itself.
+
+    `events` are those it loaded, `seconds` go by phase, `live` is the comparison of the live generation by a dry run.
+    """
 
     generation: int
     events: int
@@ -257,7 +260,8 @@ class _Rebuild:
     async def run(self) -> Outcome:
         """Go through the phases, from the one that is next."""
         await self._move(target=await head_position(self._connection))
-        events = self._progress.target
+        first = await self._connection.fetchval(FIRST, self._generation)
+        events = self._progress.target - first if self._progress.phase is Phase.LOAD else 0
         work = {
             Phase.LOAD: self._load,
             Phase.INDEX: self._index,
