@@ -42,6 +42,7 @@ def migrate(connection: Connection) -> None:
         target_metadata=list(target_metadata(live)),
         include_schemas=True,
         include_name=lambda name, kind, _parents: kind != "schema" or name in schemas,
+        transaction_per_migration=True,
         compare_type=True,
         compare_server_default=True,
     )

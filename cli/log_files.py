@@ -93,7 +93,7 @@ async def _export(url: str, path: Path, *, force: bool, report: Report) -> int:
 
 
 async def _restore(url: str, path: Path, report: Report) -> int:
-    connection = await connect(url, Role.COMMAND, restoring.SESSION)
+    connection = await connect(url, Role.COMMAND, restoring.SESSION, command_timeout=None)
     try:
         with closing(read_lines(path, report)) as lines:
             return await restoring.restore(connection, lines)

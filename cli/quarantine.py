@@ -17,6 +17,8 @@ from shared.runtime.database import Connection, Role, connect
 
 T = TypeVar("T")
 
+GENERATION_OF = "SELECT generation FROM quarantine JOIN generations USING (generation) WHERE quarantine_id = $1"
+
 
 class QuarantineError(CliError):
     """The message is one sentence for the operator."""
@@ -46,7 +48,7 @@ def show(url: str, quarantine_id: int) -> None:
 def retry(url: str, quarantine_id: int) -> None:
     """Apply a record's event from the log."""
     try:
-        _run(url, lambda connection: quarantine.retry(connection, quarantine_id))
+        _run(url, lambda connection: quarantine.retry(connection, quarantine_id), quarantine_id)
     except quarantine.NothingToRetry as error:
         raise QuarantineError(str(error)) from error
     except asyncpg.PostgresError as error:
@@ -61,14 +63,17 @@ def drop(url: str, quarantine_id: int) -> None:
     Console().print(f"Record {quarantine_id} is dropped; its user's statistics stay incomplete until a rebuild.")
 
 
-def _run(url: str, work: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
-    return asyncio.run(_on_a_projector_session(url, work))
+def _run(url: str, work: Callable[[Connection], Coroutine[Any, Any, T]], quarantine_id: int = 0) -> T:
+    return asyncio.run(_on_a_projector_session(url, work, quarantine_id))
 
 
-async def _on_a_projector_session(url: str, work: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
+async def _on_a_projector_session(
+    url: str, work: Callable[[Connection], Coroutine[Any, Any, T]], quarantine_id: int
+) -> T:
+    """Work on a session of the generation that the record was put aside for, or of the one that is served."""
     connection = await connect(url, Role.PROJECTOR)
     try:
-        generation = await served_generation(connection)
+        generation = await connection.fetchval(GENERATION_OF, quarantine_id) or await served_generation(connection)
     finally:
         await connection.close()
     path = f"{schema_name(generation)}, public"

@@ -50,7 +50,9 @@ FROM events e LEFT JOIN lifted l USING (position)
 UNFOUNDED: Final = """
 SELECT min(r.position) FROM facts r
 LEFT JOIN facts a ON a.position = (r.data ->> 'award_id')::bigint AND a.type = 'achievement-awarded'
-    AND a.user_id = r.user_id AND a.data ->> 'achievement_id' = r.data ->> 'achievement_id'
+    AND a.user_id = r.user_id AND a.position < r.position
+    AND (a.data -> 'achievement_id', a.data -> 'points', a.data -> 'awarded_at', a.data -> 'local_day')
+      = (r.data -> 'achievement_id', r.data -> 'points', r.data -> 'awarded_at', r.data -> 'local_day')
 WHERE r.type = 'award-revoked' AND a.position IS NULL
 """
 
@@ -232,7 +234,7 @@ async def _copy(connection: OwnConnection, incoming: _Incoming) -> None:
     while before < incoming.head.position:
         before = incoming.head.position
         try:
-            await connection.copy_records_to_table("events", records=incoming.rows(), columns=COLUMNS, timeout=None)
+            await connection.copy_records_to_table("events", records=incoming.rows(), columns=COLUMNS)
         except asyncpg.UniqueViolationError as error:
             raise BadLog(f"line {before + _line(error)}: another event has this id") from error
         await connection.copy_records_to_table("lifted", records=incoming.lifted)
@@ -246,11 +248,11 @@ def _line(error: asyncpg.PostgresError) -> int:
 
 
 async def _derive(connection: OwnConnection) -> None:
-    unfounded = await connection.fetchval(UNFOUNDED, timeout=None)
+    unfounded = await connection.fetchval(UNFOUNDED)
     if unfounded is not None:
         raise BadLog(f"line {unfounded}: it revokes what is no award of this user")
     try:
         for statement in (USERS, ACHIEVEMENTS, TEXTS, REVOCATIONS, HOLDINGS):
-            await connection.execute(statement, timeout=None)
+            await connection.execute(statement)
     except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError) as error:
         raise BadLog(f"it contradicts itself: {error.as_dict().get('detail') or error}".rstrip(".")) from error

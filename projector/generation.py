@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Final
 
+import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable, SetTableComment
@@ -20,7 +21,8 @@ SELECT $1, partition FROM log_head, generate_series(0, cardinality(partition_pos
 UNREGISTER: Final = "DELETE FROM generations WHERE generation = $1 AND state <> 'live'"
 
 HOLD_LIVE: Final = """
-SELECT p.generation FROM progress p JOIN generations g USING (generation) WHERE g.state = 'live' FOR UPDATE OF p
+SELECT p.generation FROM progress p JOIN generations g USING (generation) WHERE g.state = 'live'
+ORDER BY p.partition FOR UPDATE OF p
 """
 # A partition without news is not behind, wherever its checkpoint stands.
 BEHIND_LIVE: Final = """
@@ -136,8 +138,20 @@ async def _wait_until_level(connection: Connection, generation: int) -> None:
 
 
 async def drop(connection: Connection, generation: int) -> None:
-    """Remove a generation that is not live, with what was put aside for it."""
+    """Remove a generation that is not live, with what was put aside for it. Reads under way are let finish."""
+    while True:
+        try:
+            await _drop(connection, generation)
+        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+            await asyncio.sleep(PAUSE_SECONDS)
+        else:
+            return
+
+
+async def _drop(connection: Connection, generation: int) -> None:
     async with connection.transaction():
+        # Whoever waits for a table's lock makes all wait that come after it.
+        await connection.execute("SET LOCAL lock_timeout = '200ms'")
         await connection.execute(UNREGISTER, generation)
         await connection.execute("DELETE FROM quarantine WHERE generation = $1", generation)
         await connection.execute(f"DROP SCHEMA IF EXISTS {schema_name(generation)} CASCADE")

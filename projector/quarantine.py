@@ -102,7 +102,7 @@ async def retry(connection: Connection, quarantine_id: int) -> None:
         if row is None:
             raise NothingToRetry(f"There is no quarantined record {quarantine_id}.")
         if schema_name(row["generation"]) != await connection.fetchval("SELECT current_schema()"):
-            raise NothingToRetry("The record is of a generation that is not served any more; drop it.")
+            raise NothingToRetry("The record is of a generation that is gone; drop it.")
         if not row["applied"]:
             await _apply(connection, row)
         await connection.execute(DROP, quarantine_id)

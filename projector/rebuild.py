@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, Final, Literal
 
+import asyncpg
+
 from projector import generation as generations
 from projector.batch import MissingEvents, UnknownEvents
 from projector.generation import Behind, NotThere, create_indexes_sql, hand_over, metadata, switch
@@ -41,7 +43,8 @@ INSERT INTO rebuilds (generation, transport, state, phase, options) VALUES ($1, 
 RETURNING rebuild_id
 """
 UNFINISHED: Final = """
-SELECT r.rebuild_id, r.generation, r.phase, r.options::text AS options, g.version, g.state AS generation_state
+SELECT r.rebuild_id, r.generation, r.phase, r.options::text AS options, g.version,
+       g.state = 'live' OR g.served_until IS NOT NULL AS was_served
 FROM rebuilds r LEFT JOIN generations g USING (generation)
 WHERE r.state = 'running' ORDER BY r.rebuild_id DESC LIMIT 1
 """
@@ -53,7 +56,8 @@ STATE: Final = "SELECT state FROM generations WHERE generation = $1"
 REACHED: Final = "SELECT sum(position) FROM progress WHERE generation = $1"
 FIRST: Final = "SELECT min(position) FROM progress WHERE generation = $1"
 STANDING_BY: Final = """
-SELECT generation FROM generations WHERE state = 'standby' AND served_until IS NOT NULL ORDER BY served_until DESC
+SELECT generation, version FROM generations
+WHERE state = 'standby' AND served_until IS NOT NULL ORDER BY served_until DESC
 """
 """Those that were served before, the latest first; what an interrupted rebuild left is none of them."""
 LEFT_OVER: Final = """
@@ -199,10 +203,13 @@ async def rollback(url: str) -> tuple[int, int]:
     Raises Busy, Refused where none stands by, or Behind.
     """
     async with turn(url) as connection:
-        standing_by = await connection.fetchval(STANDING_BY)
+        standing_by = await connection.fetchrow(STANDING_BY)
         if standing_by is None:
             raise Refused("No generation stands by: a rebuild keeps the one before it, unless with --keep 0.")
-        return standing_by, await _switch(connection, standing_by)
+        if standing_by["version"] != VERSION:
+            other = f"Generation {standing_by['generation']} is of version {standing_by['version']}"
+            raise Refused(f"{other}, not {VERSION} as this code: code of its own version can go back to it.")
+        return standing_by["generation"], await _switch(connection, standing_by["generation"])
 
 
 async def _begin(connection: Connection, plan: Plan) -> Progress:
@@ -210,7 +217,7 @@ async def _begin(connection: Connection, plan: Plan) -> Progress:
     options = asdict(plan)
     row = await connection.fetchrow(UNFINISHED)
     if row is not None:
-        if json.loads(row["options"]) == options and row["version"] == VERSION:
+        if json.loads(row["options"]) == options and row["version"] == VERSION and not row["was_served"]:
             return Progress(row["rebuild_id"], row["generation"], Phase(row["phase"]), 0, 0, resumed=True)
         await _give_up(connection, row)
     generation = await connection.fetchval(NEXT_GENERATION)
@@ -222,11 +229,10 @@ async def _begin(connection: Connection, plan: Plan) -> Progress:
 
 async def _give_up(connection: Connection, row: Any) -> bool:  # noqa: ANN401 - a row
     """Drop the generation, unless its rebuild got as far as the switch; return whether it was dropped."""
-    switched = row["generation_state"] == "live"
-    if not switched:
+    if not row["was_served"]:
         await generations.drop(connection, row["generation"])
-    await connection.execute(FINISH, row["rebuild_id"], "done" if switched else "dropped", None)
-    return not switched
+    await connection.execute(FINISH, row["rebuild_id"], "done" if row["was_served"] else "dropped", None)
+    return not row["was_served"]
 
 
 async def _switch(connection: Connection, generation: int) -> int:
@@ -235,6 +241,8 @@ async def _switch(connection: Connection, generation: int) -> int:
     while True:
         try:
             return await switch(connection, generation)
+        except asyncpg.DeadlockDetectedError:
+            await asyncio.sleep(PAUSE_SECONDS)
         except Behind:
             now, before = time.monotonic(), reached
             reached = await connection.fetchval(REACHED, generation)

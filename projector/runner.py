@@ -157,7 +157,7 @@ class Runner:
 
     async def _advance(self, events: Batch) -> None:
         # First of all, so that the rows stay locked: whoever else has the same batch waits here, and is refused.
-        advances = events.advances
+        advances = sorted(events.advances, key=lambda advance: advance.partition)
         columns = zip(*((a.partition, a.old, a.new, a.epoch, a.kafka_offset) for a in advances), strict=True)
         status = await self._connection.execute(ADVANCE, self.generation, *map(list, columns))
         if int(status.split()[-1]) != len(advances):

@@ -78,7 +78,8 @@ class Outlook:
 async def what_if(url: str, points: Mapping[str, int], timezone: str | None) -> Outlook:
     """Compare what is served with a generation under other rules; points go by the names of achievements.
 
-    Raises Busy while a rebuild runs, Refused for a name or a time zone that is not known, or a database error.
+    Under traffic the two may be some moments apart. Raises Busy while a rebuild runs, Refused for a name or a time zone
+    that is not known, or a database error.
     """
     if timezone is not None and not is_timezone(timezone):
         raise Refused("The time zone is not an IANA name such as Asia/Tokyo.")
@@ -89,8 +90,11 @@ async def what_if(url: str, points: Mapping[str, int], timezone: str | None) -> 
         dry = await connection.fetchval(NEXT_GENERATION)
         await generations.create(connection, dry)
         try:
-            await load_from_log(url, dry, await head_position(connection), _unheard, amendments)
-            return await _compare(connection, served, dry)
+            # What has come meanwhile is soon folded too, so that both sides end at nearly the same position.
+            for _ in range(2):
+                await load_from_log(url, dry, await head_position(connection), _unheard, amendments)
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                return await _compare(connection, served, dry)
         finally:
             await generations.drop(connection, dry)
 

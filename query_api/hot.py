@@ -1,8 +1,8 @@
 """Statistics that many ask for, kept as ready bytes for as long as the read models stand where they stood.
 
 What is kept is never trusted by itself: the database is asked where the read models are, once for all who ask at that
-moment, and an answer is given only if it is not older. So nobody reads less than was promised to them, in any process,
-and the database is asked some hundred times a second however many read.
+moment, and an answer is given only if it was made there. So nobody reads less than was promised to them, in any
+process, and the database is asked some hundred times a second however many read.
 """
 
 import asyncio
@@ -18,34 +18,41 @@ from typing import Final
 import asyncpg
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from query_api.today import QUARTER
 from shared.read_models import SERVED
 from shared.runtime.background import background
-from shared.runtime.database import FAILURES, UNREACHABLE, Backoff, OwnConnection, Role, connect
+from shared.runtime.database import FAILURES, Backoff, OwnConnection, Role, connect
 from shared.runtime.http import PREFIX
 
 logger = logging.getLogger(__name__)
 
 PATHS: Final = f"{PREFIX}/users/achievements-stats/"
 KEPT: Final = 256
-"""Answers kept at the most; which is asked for least recently goes first."""
+"""Answers kept at the most, the latest: older ones are of places where the read models are no more."""
 LONGEST_QUERY: Final = 64
 NEVER_KEPT: Final = (b"min_position", b"cursor", b"as_of", b"known_at")
-QUARTER: Final = 15 * 60
-"""Seconds after which a streak may have ended without an event: days begin at whole quarters of an hour."""
 
 UNCHANGED_HEADERS: Final = frozenset({b"etag", b"read-position"})
 
+# The rows of a partition may move before the Read-Position does, and a retried record moves rows and no position.
 WHERE: Final = f"""
-SELECT s.generation, read_position(s.generation) AS position FROM ({SERVED}) AS s
+SELECT s.generation, (SELECT sum(position) FROM progress p WHERE p.generation = s.generation)::bigint AS progress,
+       (SELECT count(*) FROM quarantine q WHERE q.generation = s.generation AND NOT q.applied) AS aside
+FROM ({SERVED}) AS s
 """  # noqa: S608 - put together from constants
+ASK_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the read models are: the generation that is served, and up to where it is complete."""
+    """Where the read models are: the generation that is served, how far its partitions are, and what is put aside.
+
+    While the place is the same, the rows are.
+    """
 
     generation: int
-    position: int
+    progress: int
+    aside: int
 
 
 class Whereabouts:
@@ -72,7 +79,7 @@ class Whereabouts:
         backoff = Backoff()
         while True:
             try:
-                connection = await connect(self._url, Role.QUERY)
+                connection = await connect(self._url, Role.QUERY, command_timeout=ASK_SECONDS)
                 try:
                     await self._answer(connection, backoff)
                 finally:
@@ -94,7 +101,7 @@ class Whereabouts:
             if row is None:
                 raise asyncpg.InterfaceError("there is no generation that could be served")
             backoff.reset()
-            place = Place(row["generation"], row["position"])
+            place = Place(row["generation"], row["progress"], row["aside"])
             for future in self._asked:
                 if not future.done():
                     future.set_result(place)
@@ -116,17 +123,17 @@ async def whereabouts(url: str) -> AsyncIterator[tuple[Whereabouts, asyncio.Task
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """A response of 200 as it was made, where the read models were then, and the route that made it."""
+    """A response as it was made, and the route that made it; only one of 200 has an ETag."""
 
-    position: int
+    status: int
     headers: Sequence[tuple[bytes, bytes]]
     body: bytes
-    etag: bytes
+    etag: bytes | None
     route: object
 
 
-Key = tuple[str, bytes, int, int]
-"""Path, query, generation, and the quarter of an hour."""
+Key = tuple[str, bytes, int, Place]
+"""Path, query, the quarter of an hour, and where the read models were before the answer was made."""
 
 
 class HotReads:
@@ -135,74 +142,60 @@ class HotReads:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._kept: OrderedDict[Key, _Answer] = OrderedDict()
-        self._making: dict[Key, asyncio.Task[_Answer | None]] = {}
+        self._making: dict[Key, asyncio.Task[_Answer]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http" or not scope["path"].startswith(PATHS) or not _may_be_kept(scope):
             await self._app(scope, receive, send)
             return
-        found = await self._find(scope)
-        if found is None:
+        try:
+            place = await scope["app"].state.queries.whereabouts.now()
+        except ConnectionError:
             await self._app(scope, receive, send)
             return
+        key = (scope["path"], scope["query_string"], int(time.time()) // QUARTER, place)
+        found = self._kept.get(key) or await self._made(key, scope)
         scope["route"] = found.route
         await _send(found, scope, send)
 
-    async def _find(self, scope: Scope) -> _Answer | None:
-        """Return an answer as fresh as this request, None if the application has to say what is wrong."""
-        try:
-            place = await scope["app"].state.queries.whereabouts.now()
-        except UNREACHABLE:
-            return None
-        key = (scope["path"], scope["query_string"], place.generation, int(time.time()) // QUARTER)
-        kept = self._kept.get(key)
-        if kept is None or kept.position < place.position:
-            return await self._renewed(key, scope, place.position)
-        self._kept.move_to_end(key)
-        return kept
+    async def _made(self, key: Key, scope: Scope) -> _Answer:
+        """Have the application answer, once for all who ask for the same at the same place."""
+        task = self._making.get(key)
+        if task is None:
+            task = self._making[key] = asyncio.create_task(self._make(key, scope))
+        return await asyncio.shield(task)
 
-    async def _renewed(self, key: Key, scope: Scope, wanted: int) -> _Answer | None:
-        """Have the application answer, once for all who wait; what it began before `wanted` was reached may not do."""
-        while True:
-            task = self._making.get(key)
-            own = task is None
-            if task is None:
-                task = self._making[key] = asyncio.create_task(self._make(key, scope))
-            made = await asyncio.shield(task)
-            if own or made is None or made.position >= wanted:
-                break
-        if made is not None:
+    async def _make(self, key: Key, scope: Scope) -> _Answer:
+        try:
+            made = await _answered(self._app, scope)
+        finally:
+            del self._making[key]
+        if made.etag is not None:
             self._kept[key] = made
-            while len(self._kept) > KEPT:
+            if len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         return made
 
-    async def _make(self, key: Key, scope: Scope) -> _Answer | None:
-        try:
-            return await self._made(scope)
-        finally:
-            # Before the task is done: nobody may wait for one that was.
-            del self._making[key]
 
-    async def _made(self, scope: Scope) -> _Answer | None:
-        messages: list[Message] = []
+async def _answered(app: ASGIApp, scope: Scope) -> _Answer:
+    messages: list[Message] = []
 
-        async def receive() -> Message:
-            return {"type": "http.request", "body": b"", "more_body": False}
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
 
-        async def send(message: Message) -> None:
-            messages.append(message)
+    async def send(message: Message) -> None:
+        messages.append(message)
 
-        asked = {**scope, "headers": []}
-        await self._app(asked, receive, send)
-        start, *bodies = messages
-        if start["status"] != 200:  # noqa: PLR2004 - what is wrong is answered by whoever knows it
-            return None
-        body = b"".join(message.get("body", b"") for message in bodies)
+    asked = {**scope, "headers": []}
+    await app(asked, receive, send)
+    start, *bodies = messages
+    body = b"".join(message.get("body", b"") for message in bodies)
+    headers, etag = list(start["headers"]), None
+    if start["status"] == 200:  # noqa: PLR2004 - what is wrong is not kept
         etag = b'"' + hashlib.blake2b(body, digest_size=12).hexdigest().encode() + b'"'
-        headers = [*start["headers"], (b"etag", etag)]
-        return _Answer(int(dict(headers)[b"read-position"]), headers, body, etag, asked.get("route"))
+        headers.append((b"etag", etag))
+    return _Answer(start["status"], headers, body, etag, asked.get("route"))
 
 
 def _may_be_kept(scope: Scope) -> bool:
@@ -211,9 +204,9 @@ def _may_be_kept(scope: Scope) -> bool:
 
 
 async def _send(found: _Answer, scope: Scope, send: Send) -> None:
-    status, headers, body = 200, found.headers, found.body
+    status, headers, body = found.status, found.headers, found.body
     for name, value in scope["headers"]:
-        if name == b"if-none-match" and (value.strip() == b"*" or found.etag in value):
+        if name == b"if-none-match" and found.etag is not None and (value.strip() == b"*" or found.etag in value):
             status, body = 304, b""
             headers = [header for header in found.headers if header[0] in UNCHANGED_HEADERS]
     await send({"type": "http.response.start", "status": status, "headers": headers})

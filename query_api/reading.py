@@ -16,8 +16,8 @@ from shared.runtime.problems import Problem, unavailable
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
-DROPPED = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)
-"""The generation was dropped after another had taken its place."""
+DROPPED = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError, asyncpg.DeadlockDetectedError)
+"""The generation was dropped, or is being dropped, after another had taken its place."""
 
 RECOMPUTATIONS = 2
 """How many may run at a time in one process, so that they leave connections and processors to other reads."""
@@ -49,7 +49,7 @@ class Reader:
     def __init__(self, pool: Pool, recompute_seconds: float = RECOMPUTE_SECONDS) -> None:
         self.pool = pool
         self._generation = 0
-        self._texts: dict[str, str] = {}
+        self._texts: dict[tuple[str, int], str] = {}
         self._recompute_seconds = recompute_seconds
         self._turns = asyncio.Semaphore(RECOMPUTATIONS)
 
@@ -57,14 +57,14 @@ class Reader:
         """Return the answer of the generation that is served as it is given. Raises a database error."""
         async with self.pool.acquire() as connection:
             for _ in range(ATTEMPTS):
-                if not self._generation:
-                    self._switch(await served_generation(connection))
+                # Other reads may learn of another generation while this one waits, so it keeps to its own.
+                generation = self._generation or await served_generation(connection)
                 try:
-                    rows = await connection.fetch(self._text(query), *arguments)
+                    rows = await connection.fetch(self._text(query, generation), *arguments)
                 except DROPPED:
-                    self._switch(0)
+                    self._switch(await served_generation(connection))
                     continue
-                if rows[0]["served"] == self._generation:
+                if rows[0]["served"] == generation:
                     return Reading([row for row in rows if row["found"]], rows[0]["read_position"])
                 self._switch(rows[0]["served"])
         raise asyncpg.InterfaceError(_UNSTEADY)
@@ -107,14 +107,15 @@ class Reader:
         )
 
     def _switch(self, generation: int) -> None:
-        self._generation = generation
-        self._texts.clear()
+        if generation != self._generation:
+            self._generation = generation
+            self._texts.clear()
 
-    def _text(self, query: str) -> str:
-        text = self._texts.get(query)
+    def _text(self, query: str, generation: int) -> str:
+        text = self._texts.get((query, generation))
         if text is None:
-            text = _qualified(WRAPPED.replace("{query}", query), self._generation)
-            self._texts[query] = text
+            text = _qualified(WRAPPED.replace("{query}", query), generation)
+            self._texts[query, generation] = text
         return text
 
 

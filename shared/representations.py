@@ -129,9 +129,10 @@ class Difference(Representation):
 
 
 class UserStats(Representation):
-    """A user's totals and streaks, each with the log position of the event that last changed it.
+    """A user's totals and streaks, each with the log position of the latest standing award that changed it.
 
-    A revoked award takes its position back with it. Without a streak there are no days and no position.
+    A revoked award takes its position back with it, as in the ranking; before the first award totals have the position
+    of the registration. Without a streak there are no days and no position.
     """
 
     user_id: Id

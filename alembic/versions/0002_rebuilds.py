@@ -86,28 +86,20 @@ CREATE OR REPLACE FUNCTION read_position(of_generation integer) RETURNS bigint L
 $$
 """
 
-INDEXES = (
-    "CREATE INDEX CONCURRENTLY IF NOT EXISTS events_of_user ON events (user_id, position) WHERE user_id IS NOT NULL",
-    "CREATE INDEX CONCURRENTLY IF NOT EXISTS revocations_in_log ON events (position) WHERE type = 'award-revoked'",
-)
-
 
 def upgrade() -> None:
     """Extend what is there; commands and reads of the version before go on meanwhile."""
     for statement in (*GENERATIONS, *REBUILDS, POSITION_AT, READ_POSITION):
         op.execute(sa.text(statement.replace(":", r"\:")))
     _renew_an_empty_generation()
-    # Building an index takes as long as the log is long, and must not hold up whoever appends.
-    with op.get_context().autocommit_block():
-        for statement in INDEXES:
-            op.execute(statement)
 
 
 def downgrade() -> None:
     """Give up what this revision added."""
+    for row in op.get_bind().execute(sa.text("SELECT generation FROM generations WHERE state <> 'live'")).all():
+        op.execute(f"DROP SCHEMA {schema_name(row.generation)} CASCADE")
+        op.execute(f"DELETE FROM quarantine WHERE generation = {row.generation}")
     for statement in (
-        "DROP INDEX events_of_user",
-        "DROP INDEX revocations_in_log",
         "DROP FUNCTION position_at",
         "DROP TABLE rebuilds",
         "ALTER TABLE generations DROP CONSTRAINT generation_state",

@@ -52,9 +52,10 @@ class PostgresFeed:
             await backoff.sleep()
 
     async def _follow(self, backoff: Backoff) -> None:
-        reader = await connect(self._url, Role.PROJECTOR)
+        # Whoever stands by may do so for ever.
+        reader = await connect(self._url, Role.PROJECTOR, command_timeout=None)
         try:
-            await reader.execute(STAND_BY, self._generation, timeout=None)
+            await reader.execute(STAND_BY, self._generation)
             runner = await Runner.open(self._url, self._generation)
             try:
                 await self._project_all(reader, runner, backoff)
@@ -66,6 +67,9 @@ class PostgresFeed:
     async def _project_all(self, reader: OwnConnection, runner: Runner, backoff: Backoff) -> None:
         partitions = await partition_count(reader)
         held, _ = await runner.take_over(range(partitions))
+        if not held:
+            # The generation has been dropped.
+            raise TakenOver
         # Kafka may have fed this database before, and then partitions are not all at the same position.
         after = min(at.position for at in held.values())
         while True:

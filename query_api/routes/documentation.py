@@ -31,18 +31,34 @@ PREFER = {
     "description": "wait=SECONDS waits so long for min_position or known_at, at most 10.",
 }
 
+IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "The ETag of an answer that the client has.",
+}
 
-def read_route(model: Any, *parameters: str, paged: bool = False, problems: tuple[int, ...] = ()) -> dict[str, Any]:  # noqa: ANN401 - a model or a list of them
-    """Return the documentation of a read: its shape, its query parameters, its problems."""
+
+def read_route(
+    model: Any,  # noqa: ANN401 - a model or a list of them
+    *parameters: str,
+    paged: bool = False,
+    hot: bool = False,
+    problems: tuple[int, ...] = (),
+) -> dict[str, Any]:
+    """Return the documentation of a read: its shape, its query parameters, whether it is kept ready, its problems."""
     names = (*parameters, *(("limit", "cursor") if paged else ()), "min_position")
     headers = {"Read-Position": header("integer", "All events up to this log position are in the answer.")}
     if paged:
         headers["Link"] = header("string", 'The next page, rel="next".')
+    given = [*({"name": name, "in": "query"} | PARAMETERS[name] for name in names), PREFER]
+    responses: dict[int | str, dict[str, Any]] = {200: {"model": model, "headers": headers}}
+    if hot:
+        headers["ETag"] = header("string", "Names this answer, where it is kept ready to send.")
+        responses[304] = {"description": "The answer is the one that If-None-Match names."}
+        given.append(IF_NONE_MATCH)
     return {
         "response_model": None,
-        "responses": {200: {"model": model, "headers": headers}}
-        | problem_responses(400, 401, 403, 406, 429, 503, *problems),
-        "openapi_extra": {
-            "parameters": [*({"name": name, "in": "query"} | PARAMETERS[name] for name in names), PREFER]
-        },
+        "responses": responses | problem_responses(400, 401, 403, 406, 429, 503, *problems),
+        "openapi_extra": {"parameters": given},
     }

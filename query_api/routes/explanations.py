@@ -38,7 +38,7 @@ STATS_FIELDS = (
 
 @router.get("/users/{username}/stats", **read_route(representations.UserStats, problems=(404,)))
 async def get_stats(request: Request, username: str) -> Response:
-    """Show a user's totals and streaks, each with the log position of the event that last changed it."""
+    """Show a user's totals and streaks, each with the log position of the latest standing award that changed it."""
     await parameters(request)
     zones, today = days_of_the_world(datetime.now(UTC))
     reading = await service(request).reader.read(STATS, lookup_key(username), zones, today)

@@ -22,7 +22,7 @@ BOOLEANS = {"true": True, "false": False}
 PARAMETERS = ("include_unawarded", *time_travel.NAMES)
 
 
-@router.get("/max-count", **read_route(representations.MaxCount, *PARAMETERS, problems=(404,)))
+@router.get("/max-count", **read_route(representations.MaxCount, *PARAMETERS, problems=(404,), hot=True))
 async def max_count(request: Request) -> Response:
     """Tell who holds most achievements."""
     reading = await _read(request, statistics.MAX_COUNT, past.MAX_COUNT)
@@ -30,7 +30,7 @@ async def max_count(request: Request) -> Response:
     return answer(reading, shown(row, MAX_COUNT_FIELDS))
 
 
-@router.get("/max-points", **read_route(representations.MaxPoints, *PARAMETERS, problems=(404,)))
+@router.get("/max-points", **read_route(representations.MaxPoints, *PARAMETERS, problems=(404,), hot=True))
 async def max_points(request: Request) -> Response:
     """Tell who has most points."""
     reading = await _read(request, statistics.MAX_POINTS, past.MAX_POINTS)
@@ -38,7 +38,7 @@ async def max_points(request: Request) -> Response:
     return answer(reading, shown(row, MAX_POINTS_FIELDS))
 
 
-@router.get("/max-min-difference", **read_route(representations.Difference, *PARAMETERS, problems=(404,)))
+@router.get("/max-min-difference", **read_route(representations.Difference, *PARAMETERS, problems=(404,), hot=True))
 async def max_min_difference(request: Request) -> Response:
     """Tell between whom the difference of points is greatest and smallest."""
     reading = await _read(request, statistics.DIFFERENCE, past.DIFFERENCE)

@@ -24,7 +24,7 @@ FIELDS = ("user_id", "username", "streak_days", "streak_started_on", "streak_end
 LONGER_THAN_ANY = 2**31 - 1
 
 
-@router.get("/streak", **read_route(list[representations.Streak], *PARAMETERS, paged=True))
+@router.get("/streak", **read_route(list[representations.Streak], *PARAMETERS, paged=True, hot=True))
 async def streaks(request: Request) -> Response:
     """List who earned something on so many consecutive days, longest run first."""
     given = await parameters(request, *PARAMETERS, "limit", "cursor")

@@ -14,7 +14,7 @@ from limits.strategies import MovingWindowRateLimiter
 from shared.runtime.problems import Problem
 from shared.runtime.settings import Settings
 
-PASSED_ON = ("forwarded", "x-forwarded-for", "origin")
+PASSED_ON = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "origin")
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -59,7 +59,9 @@ class Protection:
                 raise _unauthorized("This needs a token of LAURELS_ADMIN_TOKENS.")
             return
         # What came through a proxy or from a page in a browser only seems to come from this machine.
-        if any(name in headers for name in PASSED_ON) or not _is_loopback(client):
+        host = headers.get("host", "").rsplit(":", 1)[0].strip("[]")
+        here = _is_loopback(client) and (host == "localhost" or _is_loopback(host))
+        if any(name in headers for name in PASSED_ON) or not here:
             raise Problem(403, "forbidden", "Without LAURELS_ADMIN_TOKENS only this machine itself may do this.")
 
     def _check_rate(self, limit: RateLimitItem, client: str) -> None:
