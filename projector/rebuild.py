@@ -44,7 +44,7 @@ RETURNING rebuild_id
 """
 UNFINISHED: Final = """
 SELECT r.rebuild_id, r.generation, r.phase, r.options::text AS options, g.version,
-       g.state = 'live' OR g.served_until IS NOT NULL AS was_served
+       g.state = 'live' AS is_live, g.state = 'standby' AND g.served_until IS NOT NULL AS rolled_back
 FROM rebuilds r LEFT JOIN generations g USING (generation)
 WHERE r.state = 'running' ORDER BY r.rebuild_id DESC LIMIT 1
 """
@@ -217,7 +217,7 @@ async def _begin(connection: Connection, plan: Plan) -> Progress:
     options = asdict(plan)
     row = await connection.fetchrow(UNFINISHED)
     if row is not None:
-        if json.loads(row["options"]) == options and row["version"] == VERSION and not row["was_served"]:
+        if json.loads(row["options"]) == options and row["version"] == VERSION and not row["rolled_back"]:
             return Progress(row["rebuild_id"], row["generation"], Phase(row["phase"]), 0, 0, resumed=True)
         await _give_up(connection, row)
     generation = await connection.fetchval(NEXT_GENERATION)
@@ -229,10 +229,11 @@ async def _begin(connection: Connection, plan: Plan) -> Progress:
 
 async def _give_up(connection: Connection, row: Any) -> bool:  # noqa: ANN401 - a row
     """Drop the generation, unless its rebuild got as far as the switch; return whether it was dropped."""
-    if not row["was_served"]:
+    switched = row["is_live"] or row["rolled_back"]
+    if not switched:
         await generations.drop(connection, row["generation"])
-    await connection.execute(FINISH, row["rebuild_id"], "done" if row["was_served"] else "dropped", None)
-    return not row["was_served"]
+    await connection.execute(FINISH, row["rebuild_id"], "done" if switched else "dropped", None)
+    return not switched
 
 
 async def _switch(connection: Connection, generation: int) -> int:

@@ -103,6 +103,8 @@ def test_an_upgrade_that_changes_read_models_and_events_fails_no_read(tmp_path: 
         assert "ru" == user(new_query_api, "dee", position)["user_language"]
 
         refused = run([*NEXT, "cli", "rollback"], environment=instance.environment)
+        assert "Generation 1 is of version 1" in told(1, refused)
+        refused = run(["laurels", "rollback"], environment=instance.environment)
         assert "a projector of its version has to be running" in told(1, refused)
         told(0, run([*NEXT, "cli", "verify"], environment=instance.environment))
         assert 2 == instance.fetch("SELECT generation FROM generations WHERE state = 'live'")[0]["generation"]
