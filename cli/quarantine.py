@@ -11,8 +11,8 @@ from rich.table import Table
 
 from cli.client import CliError
 from projector import quarantine
-from projector.batch import CREATE, SESSION
-from shared.read_models import schema_name, served_generation
+from projector.runner import open_session
+from shared.read_models import served_generation
 from shared.runtime.database import Connection, Role, connect
 
 T = TypeVar("T")
@@ -76,11 +76,8 @@ async def _on_a_projector_session(
         generation = await connection.fetchval(GENERATION_OF, quarantine_id) or await served_generation(connection)
     finally:
         await connection.close()
-    path = f"{schema_name(generation)}, public"
-    connection = await connect(url, Role.PROJECTOR, {**SESSION, "search_path": path})
+    connection = await open_session(url, generation, large=False)
     try:
-        for statement in CREATE:
-            await connection.execute(statement)
         return await work(connection)
     finally:
         await connection.close()

@@ -5,11 +5,12 @@ from typing import Final
 
 from aiokafka.errors import KafkaError
 
-from projector.batch import Batch, Held, LogBatch, fill_where, lift_where
+from projector.batch import Batch, Held, LogBatch
 from projector.feeds.kafka import Consumption
+from projector.feeds.postgres import BATCH_LIMIT
 from projector.projections import PROJECTIONS
 from projector.runner import Amendment, Bulk, Runner, open_session
-from projector.verification import APPLIED, PROJECTED
+from projector.verification import fill_applied
 from shared.event_log import head_position, partition_count
 from shared.read_models import schema_name
 from shared.runtime.database import Role, connect
@@ -18,7 +19,6 @@ from shared.runtime.settings import Settings
 
 BULK_LIMIT: Final = 10_000_000
 """Positions in one transaction: every user's rows are written once for each, so the fewer of them, the quicker."""
-BATCH_LIMIT: Final = 10_000
 NEARLY: Final = 1_000
 """So few events behind, a generation is left to the projectors."""
 PASSES: Final = 20
@@ -37,12 +37,16 @@ Moved = Callable[[int], Awaitable[None]]
 """Is told the position that the generation has reached."""
 
 
+async def unheard(_position: int) -> None:
+    """Tell nobody."""
+
+
 class NoKafka(Exception):
     """The topic cannot be read; the message is one sentence."""
 
 
 async def load_from_log(
-    url: str, generation: int, target: int, moved: Moved, amendments: Sequence[Amendment] = ()
+    url: str, generation: int, target: int, moved: Moved = unheard, amendments: Sequence[Amendment] = ()
 ) -> None:
     """Fold the log up to a position in very large batches; goes on after the last that was finished."""
 
@@ -52,7 +56,8 @@ async def load_from_log(
 
     runner = await Runner.open(url, generation, Bulk(stepped, amendments))
     try:
-        await _fold(runner, await _held(url, runner), BULK_LIMIT, target, moved)
+        held, _ = await runner.take_over()
+        await _fold(runner, held, BULK_LIMIT, target, moved)
     finally:
         runner.close()
 
@@ -62,7 +67,7 @@ async def catch_up(url: str, generation: int, moved: Moved) -> None:
     reader = await connect(url, Role.PROJECTOR)
     runner = await Runner.open(url, generation)
     try:
-        held = await _held(url, runner)
+        held, _ = await runner.take_over()
         for _ in range(PASSES):
             head = await head_position(reader)
             behind = head - min(at.position for at in held.values())
@@ -72,15 +77,6 @@ async def catch_up(url: str, generation: int, moved: Moved) -> None:
     finally:
         runner.close()
         reader.terminate()
-
-
-async def _held(url: str, runner: Runner) -> dict[int, Held]:
-    reader = await connect(url, Role.PROJECTOR)
-    try:
-        held, _ = await runner.take_over(range(await partition_count(reader)))
-    finally:
-        reader.terminate()
-    return held
 
 
 async def _fold(runner: Runner, held: dict[int, Held], limit: int, target: int, moved: Moved) -> dict[int, Held]:
@@ -139,10 +135,7 @@ async def load_one(url: str, generation: int, served: int, name: str) -> None:
                 await connection.execute(f"INSERT INTO {table} SELECT * FROM {schema_name(served)}.{table}")  # noqa: S608 - our own names
             for statement in (COPY_PROGRESS, COPY_QUARANTINE):
                 await connection.execute(statement, generation, served)
-            projected = [row["position"] for row in await connection.fetch(PROJECTED, generation)]
-            for fill in (fill_where, lift_where):
-                await fill(connection, APPLIED, projected, generation)
-            await connection.execute("ANALYZE batch")
+            await fill_applied(connection, generation)
             for statement in (statement for p in chosen for statement in p.statements):
                 await connection.execute(statement)
     finally:

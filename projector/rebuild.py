@@ -242,9 +242,7 @@ async def _switch(connection: Connection, generation: int) -> int:
     while True:
         try:
             return await switch(connection, generation)
-        except asyncpg.DeadlockDetectedError:
-            await asyncio.sleep(PAUSE_SECONDS)
-        except Behind:
+        except (Behind, asyncpg.DeadlockDetectedError):
             now, before = time.monotonic(), reached
             reached = await connection.fetchval(REACHED, generation)
             moved = moved if reached == before else now

@@ -27,7 +27,7 @@ WHERE p.generation = $1 AND p.partition = a.partition AND p.position = a.old AND
 
 TAKE_OVER: Final = """
 UPDATE progress SET epoch = epoch + 1
-WHERE generation = $1 AND partition = ANY($2::smallint[])
+WHERE generation = $1 AND ($2::smallint[] IS NULL OR partition = ANY($2))
 RETURNING partition, position, epoch, kafka_offset
 """
 
@@ -83,7 +83,8 @@ async def open_session(url: str, generation: int, *, large: bool) -> OwnConnecti
     settings = {**(batch.BULK_SESSION if large else batch.SESSION), "search_path": f"{schema_name(generation)}, public"}
     timeout = None if large else COMMAND_TIMEOUT
     connection = await connect(url, Role.PROJECTOR, settings, command_timeout=timeout)
-    for statement in (*batch.CREATE, PROJECT_FUNCTION):
+    # A large batch is folded statement by statement, each planned for it.
+    for statement in batch.CREATE if large else (*batch.CREATE, PROJECT_FUNCTION):
         await connection.execute(statement)
     return connection
 
@@ -104,12 +105,15 @@ class Runner:
         """Drop the connection, and with it a transaction that is under way."""
         self._connection.terminate()
 
-    async def take_over(self, partitions: Iterable[int]) -> tuple[dict[int, Held], Mapping[int, int | None]]:
-        """Become the one who may write these partitions; whoever held them before is refused from now on.
+    async def take_over(
+        self, partitions: Iterable[int] | None = None
+    ) -> tuple[dict[int, Held], Mapping[int, int | None]]:
+        """Become the one who may write these partitions, or all; whoever held them before is refused from now on.
 
         Returns where each one is, and the Kafka offset to read next, None where nothing came from Kafka yet.
         """
-        rows = await self._connection.fetch(TAKE_OVER, self.generation, list(partitions))
+        wanted = None if partitions is None else list(partitions)
+        rows = await self._connection.fetch(TAKE_OVER, self.generation, wanted)
         held = {row["partition"]: Held(row["position"], row["epoch"]) for row in rows}
         return held, {row["partition"]: row["kafka_offset"] for row in rows}
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from projector.batch import fill_where, lift_where
+from projector.batch import fill_all_where
 from projector.definitions import DEFINITIONS, PREPARE
 from projector.runner import open_session
 from shared.read_models import schema_name
@@ -61,7 +61,9 @@ async def verify(url: str, generation: int) -> Verification:
     try:
         async with connection.transaction(isolation="repeatable_read"):
             position = await connection.fetchval("SELECT read_position($1)", generation)
-            await _recompute(connection, generation)
+            await fill_applied(connection, generation)
+            for statement in PREPARE:
+                await connection.execute(statement)
             schema = schema_name(generation)
             checks = [await _check(connection, f"{schema}.{table}", rows) for table, rows in DEFINITIONS.items()]
         found = Verification(generation, position, checks)
@@ -71,13 +73,11 @@ async def verify(url: str, generation: int) -> Verification:
     return found
 
 
-async def _recompute(connection: Connection, generation: int) -> None:
+async def fill_applied(connection: Connection, generation: int) -> None:
+    """Fill the relation `batch` with every event that is in the rows of a generation."""
     projected = [row["position"] for row in await connection.fetch(PROJECTED, generation)]
-    for fill in (fill_where, lift_where):
-        await fill(connection, APPLIED, projected, generation)
+    await fill_all_where(connection, APPLIED, projected, generation)
     await connection.execute("ANALYZE batch")
-    for statement in PREPARE:
-        await connection.execute(statement)
 
 
 async def _check(connection: Connection, table: str, wanted: str) -> TableCheck:

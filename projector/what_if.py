@@ -92,7 +92,7 @@ async def what_if(url: str, points: Mapping[str, int], timezone: str | None) -> 
         try:
             # What has come meanwhile is soon folded too, so that both sides end at nearly the same position.
             for _ in range(2):
-                await load_from_log(url, dry, await head_position(connection), _unheard, amendments)
+                await load_from_log(url, dry, await head_position(connection), amendments=amendments)
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 return await _compare(connection, served, dry)
         finally:
@@ -113,10 +113,6 @@ async def _amendments(
     if timezone is not None:
         amendments.append((OTHER_DAYS, (timezone,)))
     return amendments
-
-
-async def _unheard(_position: int) -> None:
-    """Keep no books."""
 
 
 async def _compare(connection: Connection, served: int, dry: int) -> Outlook:

@@ -6,7 +6,7 @@ from typing import Final
 
 from projector.batch import LogBatch, MissingEvents, UnknownEvents
 from projector.runner import Runner, TakenOver
-from shared.event_log import APPENDED_CHANNEL, head_position, partition_count
+from shared.event_log import APPENDED_CHANNEL, head_position
 from shared.runtime.background import background, heard
 from shared.runtime.database import FAILURES, Backoff, OwnConnection, Role, connect, listen
 
@@ -65,8 +65,7 @@ class PostgresFeed:
             reader.terminate()
 
     async def _project_all(self, reader: OwnConnection, runner: Runner, backoff: Backoff) -> None:
-        partitions = await partition_count(reader)
-        held, _ = await runner.take_over(range(partitions))
+        held, _ = await runner.take_over()
         if not held:
             # The generation has been dropped.
             raise TakenOver
@@ -75,7 +74,7 @@ class PostgresFeed:
         while True:
             self._poke.clear()
             while after < (head := await head_position(reader)):
-                events = LogBatch(after, min(after + BATCH_LIMIT, head), held, partitions)
+                events = LogBatch(after, min(after + BATCH_LIMIT, head), held, len(held))
                 await runner.project(events)
                 after, held = events.upto, events.held_afterwards
                 backoff.reset()

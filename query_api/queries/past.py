@@ -71,23 +71,19 @@ def _profile(user_id: str) -> str:
     return _PROFILE.format(user_id=user_id)
 
 
-MAX_COUNT: Final = f"""
+def _leader(value: str, reached_at: str) -> str:
+    return f"""
 WITH {_TOTALS}
-SELECT leader.user_id, profile.username, leader.total_achievements,
-       (SELECT count(*) FROM ranked r WHERE r.total_achievements = leader.total_achievements) AS tied_users,
+SELECT leader.user_id, profile.username, leader.{value},
+       (SELECT count(*) FROM ranked r WHERE r.{value} = leader.{value}) AS tied_users,
        {_incomplete("leader.user_id")}
-FROM (SELECT * FROM ranked ORDER BY total_achievements DESC, count_position, user_id LIMIT 1) leader
+FROM (SELECT * FROM ranked ORDER BY {value} DESC, {reached_at}, user_id LIMIT 1) leader
 JOIN LATERAL {_profile("leader.user_id")} profile ON true
 """
 
-MAX_POINTS: Final = f"""
-WITH {_TOTALS}
-SELECT leader.user_id, profile.username, leader.total_points,
-       (SELECT count(*) FROM ranked r WHERE r.total_points = leader.total_points) AS tied_users,
-       {_incomplete("leader.user_id")}
-FROM (SELECT * FROM ranked ORDER BY total_points DESC, points_position, user_id LIMIT 1) leader
-JOIN LATERAL {_profile("leader.user_id")} profile ON true
-"""
+
+MAX_COUNT: Final = _leader("total_achievements", "count_position")
+MAX_POINTS: Final = _leader("total_points", "points_position")
 
 # Where two share a level the difference is 0, else it is the gap to the next lower one; of equal ones the highest.
 DIFFERENCE: Final = f"""

@@ -53,9 +53,9 @@ from tests.support.histories import (
     revoke,
     translate,
 )
+from tests.support.projected_log import HASTY
 from tests.support.synchronously import synchronously
 
-HASTY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "1GB"}
 SOURCE_PARTITIONS, PARTITIONS = 4, 3
 
 WRITE_MODEL = [table for table in metadata.sorted_tables if table.name not in {"idempotency", "relay_lease"}]

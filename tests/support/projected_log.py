@@ -143,7 +143,7 @@ class ProjectedLog:
             if one:
                 await load_one(self.url, BESIDE, GENERATION, one)
             else:
-                await load_from_log(self.url, BESIDE, upto, _unheard)
+                await load_from_log(self.url, BESIDE, upto)
             for statement in create_indexes_sql(BESIDE):
                 await connection.execute(statement)
             assert 0 == (await verify(self.url, BESIDE)).drift
@@ -245,10 +245,6 @@ class ProjectedLog:
     async def _rows(self, generation: int, table: str, columns: Sequence[str]) -> list[oracle.Row]:
         query = f"SELECT {', '.join(columns)} FROM generation_{generation}.{table}"  # noqa: S608 - our own names
         return [tuple(_plain(value) for value in row) for row in await self._admin.fetch(query)]
-
-
-async def _unheard(_position: int) -> None:
-    """Keep no books."""
 
 
 @contextmanager

@@ -18,7 +18,7 @@ async def unequal_rows(url: str) -> dict[str, int]:
     projector = await connect(url, Role.PROJECTOR)
     try:
         await generation.create(projector, REBUILT)
-        await load_from_log(url, REBUILT, await head_position(connection), _unheard)
+        await load_from_log(url, REBUILT, await head_position(connection))
         served_number = await served_generation(connection)
         found = {}
         for table in oracle.COLUMNS:
@@ -30,7 +30,3 @@ async def unequal_rows(url: str) -> dict[str, int]:
         await generation.drop(projector, REBUILT)
         await projector.close()
         await connection.close()
-
-
-async def _unheard(_position: int) -> None:
-    """Keep no books."""
