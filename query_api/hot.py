@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import asyncpg
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -43,8 +43,7 @@ FROM ({SERVED}) AS s
 ASK_SECONDS: Final = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where the read models are: the generation that is served, how far its partitions are, and what is put aside.
 
     While the place is the same, the rows are.
@@ -146,7 +145,7 @@ class HotReads:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http" or not scope["path"].startswith(PATHS) or not _may_be_kept(scope):
+        if not scope["path"].startswith(PATHS) or not _may_be_kept(scope):
             await self._app(scope, receive, send)
             return
         try:
@@ -188,7 +187,13 @@ async def _answered(app: ASGIApp, scope: Scope) -> _Answer:
         messages.append(message)
 
     asked = {**scope, "headers": []}
-    await app(asked, receive, send)
+    try:
+        await app(asked, receive, send)
+    except Exception:
+        # By then the application has answered 500, which is for everybody who waits for this.
+        if not messages:
+            raise
+        logger.exception("a statistic could not be answered")
     start, *bodies = messages
     body = b"".join(message.get("body", b"") for message in bodies)
     headers, etag = list(start["headers"]), None
@@ -200,7 +205,9 @@ async def _answered(app: ASGIApp, scope: Scope) -> _Answer:
 
 def _may_be_kept(scope: Scope) -> bool:
     query: bytes = scope["query_string"]
-    return scope["method"] == "GET" and len(query) <= LONGEST_QUERY and not any(name in query for name in NEVER_KEPT)
+    if scope["method"] != "GET":
+        return False
+    return not query or (len(query) <= LONGEST_QUERY and not any(name in query for name in NEVER_KEPT))
 
 
 async def _send(found: _Answer, scope: Scope, send: Send) -> None:

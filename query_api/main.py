@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from query_api.answering import Service
 from query_api.hot import HotReads, whereabouts
-from query_api.reading import Reader
+from query_api.reading import SESSION, Reader
 from query_api.routes import ROUTES
 from shared.freshness import following
 from shared.gauges import refresh_positions
@@ -25,7 +25,7 @@ POOL_SIZE = 10
 async def queries(settings: Settings) -> AsyncIterator[tuple[Service, dict[str, Check]]]:
     """Run what the reads work with; yield it with the checks that say whether it is ready."""
     async with (
-        open_pool(settings.database_url, Role.QUERY, size=POOL_SIZE) as pool,
+        open_pool(settings.database_url, Role.QUERY, size=POOL_SIZE, settings=SESSION) as pool,
         following(settings.database_url, Role.QUERY, pool) as (freshness, watching),
         whereabouts(settings.database_url) as (found, answering),
     ):

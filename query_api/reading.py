@@ -3,8 +3,11 @@
 import asyncio
 import contextlib
 import logging
+import re
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import asyncpg
@@ -23,15 +26,33 @@ RECOMPUTATIONS = 2
 """How many may run at a time in one process, so that they leave connections and processors to other reads."""
 RECOMPUTE_SECONDS = 10
 
+# Sub-selects, so that neither is asked again for every row.
 WRAPPED = f"""
-SELECT ({SERVED}) AS served, read_position({{generation}}) AS read_position, answer.*
-FROM (SELECT true) AS once LEFT JOIN LATERAL (SELECT true AS found, q.* FROM ({{query}}) AS q) AS answer ON true
+SELECT ({SERVED}) AS served, (SELECT read_position({{generation}})) AS read_position, asked.number, answer.*
+FROM {{asked}} LEFT JOIN LATERAL (SELECT true AS found, q.* FROM ({{query}}) AS q) AS answer ON true
 """  # noqa: S608 - put together from constants
+ONCE = "(SELECT 1 AS number) AS asked"
+EACH = "unnest({arrays}) WITH ORDINALITY AS asked ({names}, number)"
 
-# A plan for just these moments, and memory in which the users of a large instance can be counted.
+GROUPS_AT_ONCE = 2
+"""Groups of one look-up that are under way: the database answers one while this process works on the other."""
+GROUP_LIMIT = 32
+"""Look-ups in one group at the most, so that nobody waits for the pages of more than so many others."""
+
+SESSION = {
+    # Every question but those about the past looks up ends of indexes, however much there is: to plan that anew each time
+    # takes longer than to answer it, and a plan for all must not scan a table because it is small today.
+    "plan_cache_mode": "force_generic_plan",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_seqscan": "off",
+}
+
+# For the past: a plan for just these moments, and memory in which the users of a large instance can be counted.
 LIMITED = """
 SELECT set_config('statement_timeout', $1, true), set_config('plan_cache_mode', 'force_custom_plan', true),
-       set_config('work_mem', '64MB', true)
+       set_config('work_mem', '64MB', true), set_config('enable_hashjoin', 'on', true),
+       set_config('enable_mergejoin', 'on', true), set_config('enable_seqscan', 'on', true)
 """
 
 
@@ -43,6 +64,41 @@ class Reading:
     position: int
 
 
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """A question that many ask at the same time, each with arguments of their own, so that one statement answers all.
+
+    `types` are the PostgreSQL types of those arguments, which are `$1` and so on; what follows is the same for all.
+    """
+
+    query: str
+    types: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The statement that takes an array of each argument."""
+        arrays = ", ".join(f"${number}::{name}[]" for number, name in enumerate(self.types, 1))
+        names = ", ".join(f"argument_{number}" for number in range(1, len(self.types) + 1))
+        asked = EACH.format(arrays=arrays, names=names)
+        return WRAPPED.replace("{asked}", asked).replace("{query}", _PARAMETER.sub(self._argument, self.query))
+
+    def _argument(self, parameter: re.Match[str]) -> str:
+        number = int(parameter[1])
+        return f"asked.argument_{number}" if number <= len(self.types) else parameter[0]
+
+
+_PARAMETER = re.compile(r"\$(\d+)")
+
+
+@dataclass(slots=True)
+class _Group:
+    """The look-ups of one kind that wait, and how many groups of them are under way."""
+
+    text: str
+    waiting: list[tuple[Sequence[Any], asyncio.Future[Reading]]] = field(default_factory=list)
+    under_way: int = 0
+
+
 class Reader:
     """Asks the generation that is served. Queries name its tables as `{g}.table`, and it itself as `{generation}`."""
 
@@ -50,22 +106,70 @@ class Reader:
         self.pool = pool
         self._generation = 0
         self._texts: dict[tuple[str, int], str] = {}
+        self._groups: dict[Lookup, _Group] = {}
+        self._serving: set[asyncio.Task[None]] = set()
         self._recompute_seconds = recompute_seconds
         self._turns = asyncio.Semaphore(RECOMPUTATIONS)
 
     async def read(self, query: str, *arguments: Any) -> Reading:  # noqa: ANN401 - whatever PostgreSQL takes
         """Return the answer of the generation that is served as it is given. Raises a database error."""
+        return _reading(await self._ask(WRAPPED.replace("{asked}", ONCE).replace("{query}", query), arguments))
+
+    async def look_up(self, lookup: Lookup, *arguments: Any, shared: Sequence[Any] = ()) -> Reading:  # noqa: ANN401 - the same
+        """Return the answer to a question that is put together with those that wait meanwhile. Raises a database error.
+
+        `shared` is what is the same for all who ask at one time.
+        """
+        group = self._groups.get(lookup)
+        if group is None:
+            group = self._groups[lookup] = _Group(lookup.text)
+        future: asyncio.Future[Reading] = asyncio.get_running_loop().create_future()
+        group.waiting.append((arguments, future))
+        if group.under_way < GROUPS_AT_ONCE:
+            task = asyncio.create_task(self._serve(group, shared))
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
+        return await future
+
+    async def _serve(self, group: _Group, shared: Sequence[Any]) -> None:
+        group.under_way += 1
+        try:
+            while group.waiting:
+                asked, group.waiting = group.waiting[:GROUP_LIMIT], group.waiting[GROUP_LIMIT:]
+                await self._answer(group.text, asked, shared)
+        finally:
+            group.under_way -= 1
+
+    async def _answer(
+        self, text: str, asked: Sequence[tuple[Sequence[Any], asyncio.Future[Reading]]], shared: Sequence[Any]
+    ) -> None:
+        try:
+            columns = zip(*(arguments for arguments, _ in asked), strict=True)
+            rows = await self._ask(text, [*map(list, columns), *shared])
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is for those who asked
+            for _, future in asked:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for number, own in groupby(rows, itemgetter("number")):
+            future = asked[number - 1][1]
+            if not future.done():
+                future.set_result(_reading(list(own)))
+
+    async def _ask(self, text: str, arguments: Sequence[Any]) -> Sequence[Record]:
         async with self.pool.acquire() as connection:
             for _ in range(ATTEMPTS):
+                if not self._generation:
+                    self._switch(await served_generation(connection))
                 # Other reads may learn of another generation while this one waits, so it keeps to its own.
-                generation = self._generation or await served_generation(connection)
+                generation = self._generation
                 try:
-                    rows = await connection.fetch(self._text(query, generation), *arguments)
+                    rows = await connection.fetch(self._text(text, generation), *arguments)
                 except DROPPED:
                     self._switch(await served_generation(connection))
                     continue
                 if rows[0]["served"] == generation:
-                    return Reading([row for row in rows if row["found"]], rows[0]["read_position"])
+                    return rows
                 self._switch(rows[0]["served"])
         raise asyncpg.InterfaceError(_UNSTEADY)
 
@@ -111,12 +215,15 @@ class Reader:
             self._generation = generation
             self._texts.clear()
 
-    def _text(self, query: str, generation: int) -> str:
-        text = self._texts.get((query, generation))
-        if text is None:
-            text = _qualified(WRAPPED.replace("{query}", query), generation)
-            self._texts[query, generation] = text
-        return text
+    def _text(self, text: str, generation: int) -> str:
+        qualified = self._texts.get((text, generation))
+        if qualified is None:
+            qualified = self._texts[text, generation] = _qualified(text, generation)
+        return qualified
+
+
+def _reading(rows: Sequence[Record]) -> Reading:
+    return Reading([row for row in rows if row["found"]], rows[0]["read_position"])
 
 
 _UNSTEADY = "the served generation changed with every attempt"

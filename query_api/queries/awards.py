@@ -2,8 +2,11 @@
 
 from typing import Final
 
+from query_api.reading import Lookup
+
 # The user comes with no award at all where there is none. An award whose achievement has not arrived is not shown.
-USER_AWARDS: Final = """
+USER_AWARDS: Final = Lookup(
+    """
 SELECT w.award_id, u.user_id, u.username, u.user_language, w.achievement_id, w.achievement_name,
        w.achievement_description, w.achievement_language, w.achievement_point, w.awarded_at, w.recorded_at,
        EXISTS (SELECT FROM {g}.incomplete_users i WHERE i.user_id = u.user_id) AS incomplete
@@ -24,4 +27,6 @@ LEFT JOIN LATERAL (
     ORDER BY a.awarded_at DESC, a.award_id DESC
     LIMIT $4
 ) w ON true
-"""
+""",
+    ("text", "timestamptz", "bigint", "int"),
+)

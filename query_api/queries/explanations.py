@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from query_api.queries.streaks import CURRENT_RUN
+from query_api.queries.streaks import CURRENT_RUN, TODAY
+from query_api.reading import Lookup
 
 # Events that the answers of today do not show yet explain nothing. The user comes with no event at all after the last.
 EVENTS: Final = """
@@ -38,8 +39,9 @@ def _reached(first: str, last: str) -> str:
     return _REACHED.format(first=first, last=last)
 
 
-# $2 and $3 are time zones and the day that it is in each.
-STATS: Final = f"""
+# $2 is the day that it is in each time zone, as for all questions about streaks.
+STATS: Final = Lookup(
+    f"""
 SELECT u.user_id, u.username,
        t.total_achievements, t.count_position AS total_achievements_position,
        t.total_points, t.points_position AS total_points_position,
@@ -52,6 +54,8 @@ FROM (SELECT * FROM {{g}}.users WHERE username_key = $1 ORDER BY updated_positio
 JOIN {{g}}.user_totals t ON t.user_id = u.user_id
 LEFT JOIN {{g}}.user_streaks s ON s.user_id = u.user_id
 LEFT JOIN LATERAL (SELECT s.streak_started_on + s.streak_days - 1 AS ended_on) longest ON true
-LEFT JOIN unnest($2::text[], $3::date[]) AS today (zone, day) ON today.zone = u.user_timezone
+{TODAY.format(days="$2", zone="u.user_timezone")}
 {CURRENT_RUN}
-"""
+""",
+    ("text",),
+)

@@ -6,7 +6,7 @@ onwards are the parameters of the same question without these two. One pass over
 
 from typing import Final
 
-from query_api.queries.streaks import CURRENT_RUN
+from query_api.queries.streaks import CURRENT_RUN, TODAY
 
 # An award that was revoked later still stood; its revocation repeats what it said. One that is still in user_awards,
 # because the revocation has not been projected, is not taken twice.
@@ -135,13 +135,13 @@ LONGEST: Final = f"""
 WITH {_HELD_DAYS}, longest AS (
     SELECT DISTINCT ON (user_id) user_id, upper(run) - lower(run) AS streak_days, lower(run) AS streak_started_on
     FROM held, unnest(days) AS run
-    WHERE upper(run) - lower(run) >= $5::int
+    WHERE upper(run) - lower(run) >= $4::int
     ORDER BY user_id, streak_days DESC, streak_started_on
 ), page AS (
     SELECT * FROM longest
-    WHERE streak_days < $6::int OR (streak_days = $6::int AND user_id > $7::bigint)
+    WHERE streak_days < $5::int OR (streak_days = $5::int AND user_id > $6::bigint)
     ORDER BY streak_days DESC, user_id
-    LIMIT $8
+    LIMIT $7
 )
 SELECT page.user_id, profile.username, page.streak_days, page.streak_started_on,
        page.streak_started_on + page.streak_days - 1 AS streak_ended_on,
@@ -150,28 +150,27 @@ SELECT page.user_id, profile.username, page.streak_days, page.streak_started_on,
 FROM page
 JOIN held s ON s.user_id = page.user_id
 JOIN LATERAL {_profile("page.user_id")} profile ON true
-LEFT JOIN unnest($3::text[], $4::date[]) AS today (zone, day) ON today.zone = profile.user_timezone
+{TODAY.format(days="$3", zone="profile.user_timezone")}
 {CURRENT_RUN}
 ORDER BY page.streak_days DESC, page.user_id
 """
 
-# Wherever the user lives, a current run has begun by the last of these days and ended on or after the eve of the first.
+# A current run has begun by today and ended on or after the eve of it, and nowhere is that more than a day from UTC's.
 CURRENT: Final = f"""
 WITH {_HELD_DAYS}, candidates AS (
     SELECT user_id, upper(run) - lower(run) AS streak_days, lower(run) AS started_on, upper(run) - 1 AS ended_on
     FROM held, unnest(days) AS run
-    WHERE lower(run) <= (SELECT max(day) FROM unnest($4::date[]) AS day)
-      AND upper(run) >= (SELECT min(day) FROM unnest($4::date[]) AS day)
+    WHERE lower(run) <= ($3::jsonb ->> 'UTC')::date + 1 AND upper(run) >= ($3::jsonb ->> 'UTC')::date - 1
 )
 SELECT c.user_id, profile.username, c.streak_days, c.started_on AS streak_started_on, c.ended_on AS streak_ended_on,
        c.streak_days AS current_streak_days,
        {_incomplete("c.user_id")}
 FROM candidates c
 JOIN LATERAL {_profile("c.user_id")} profile ON true
-JOIN unnest($3::text[], $4::date[]) AS today (zone, day) ON today.zone = profile.user_timezone
-WHERE c.streak_days >= $5::int
-  AND (c.streak_days < $6::int OR (c.streak_days = $6::int AND c.user_id > $7::bigint))
+{TODAY.format(days="$3", zone="profile.user_timezone")}
+WHERE c.streak_days >= $4::int
+  AND (c.streak_days < $5::int OR (c.streak_days = $5::int AND c.user_id > $6::bigint))
   AND c.started_on <= today.day AND c.ended_on >= today.day - 1
 ORDER BY c.streak_days DESC, c.user_id
-LIMIT $8
+LIMIT $7
 """

@@ -1,6 +1,8 @@
-"""Questions about streaks. "Today" is an argument: $1 and $2 are time zones and the day that it is in each."""
+"""Questions about streaks. "Today" is an argument: a JSON object of the day that it is in each time zone."""
 
 from typing import Final
+
+TODAY: Final = "CROSS JOIN LATERAL (SELECT ({days}::jsonb ->> {zone})::date AS day) today"
 
 CURRENT_RUN: Final = """
 LEFT JOIN LATERAL (
@@ -18,18 +20,18 @@ SELECT s.user_id, u.username, s.streak_days, s.streak_started_on,
        EXISTS (SELECT FROM {{g}}.incomplete_users i WHERE i.user_id = s.user_id) AS incomplete
 FROM (
     SELECT * FROM {{g}}.user_streaks
-    WHERE streak_days >= $3::int
-      AND (streak_days < $4::int OR (streak_days = $4::int AND user_id > $5::bigint))
+    WHERE streak_days >= $2::int
+      AND (streak_days < $3::int OR (streak_days = $3::int AND user_id > $4::bigint))
     ORDER BY streak_days DESC, user_id
-    LIMIT $6
+    LIMIT $5
 ) s
 JOIN {{g}}.users u ON u.user_id = s.user_id
-LEFT JOIN unnest($1::text[], $2::date[]) AS today (zone, day) ON today.zone = u.user_timezone
+{TODAY.format(days="$1", zone="u.user_timezone")}
 {CURRENT_RUN}
 ORDER BY s.streak_days DESC, s.user_id
 """
 
-# A run that reaches yesterday or today, wherever the user lives, ended on one of these days.
+# Nowhere is it more than a day earlier than in UTC, and a current run reaches yesterday at the least.
 CURRENT: Final = f"""
 SELECT s.user_id, u.username, upper(current.run) - lower(current.run) AS streak_days,
        lower(current.run) AS streak_started_on, upper(current.run) - 1 AS streak_ended_on,
@@ -37,13 +39,13 @@ SELECT s.user_id, u.username, upper(current.run) - lower(current.run) AS streak_
        EXISTS (SELECT FROM {{g}}.incomplete_users i WHERE i.user_id = s.user_id) AS incomplete
 FROM {{g}}.user_streaks s
 JOIN {{g}}.users u ON u.user_id = s.user_id
-JOIN unnest($1::text[], $2::date[]) AS today (zone, day) ON today.zone = u.user_timezone
+{TODAY.format(days="$1", zone="u.user_timezone")}
 {CURRENT_RUN.replace("LEFT JOIN", "JOIN")}
-WHERE s.latest_ended_on >= (SELECT min(day) - 1 FROM unnest($2::date[]) AS day)
-  AND s.streak_days >= $3::int
-  AND upper(current.run) - lower(current.run) >= $3::int
-  AND (upper(current.run) - lower(current.run) < $4::int
-       OR (upper(current.run) - lower(current.run) = $4::int AND s.user_id > $5::bigint))
+WHERE s.latest_ended_on >= ($1::jsonb ->> 'UTC')::date - 2
+  AND s.streak_days >= $2::int
+  AND upper(current.run) - lower(current.run) >= $2::int
+  AND (upper(current.run) - lower(current.run) < $3::int
+       OR (upper(current.run) - lower(current.run) = $3::int AND s.user_id > $4::bigint))
 ORDER BY upper(current.run) - lower(current.run) DESC, s.user_id
-LIMIT $6
+LIMIT $5
 """

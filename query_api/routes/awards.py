@@ -39,7 +39,8 @@ async def list_awards(request: Request, username: str) -> Response:
     given = await parameters(request, "limit", "cursor")
     wanted = page(given, "awards", str, int)
     moment, award_id = _after(wanted.after)
-    reading = await service(request).reader.read(USER_AWARDS, lookup_key(username), moment, award_id, wanted.limit + 1)
+    asked = (lookup_key(username), moment, award_id, wanted.limit + 1)
+    reading = await service(request).reader.look_up(USER_AWARDS, *asked)
     if not reading.rows:
         raise UnknownUser("No user has this name.")
     rows = [row for row in reading.rows if row["award_id"] is not None]

@@ -40,8 +40,8 @@ STATS_FIELDS = (
 async def get_stats(request: Request, username: str) -> Response:
     """Show a user's totals and streaks, each with the log position of the latest standing award that changed it."""
     await parameters(request)
-    zones, today = days_of_the_world(datetime.now(UTC))
-    reading = await service(request).reader.read(STATS, lookup_key(username), zones, today)
+    today = days_of_the_world(datetime.now(UTC))
+    reading = await service(request).reader.look_up(STATS, lookup_key(username), shared=(today,))
     if not reading.rows:
         raise UnknownUser("No user has this name.")
     return answer(reading, shown(reading.rows[0], STATS_FIELDS))

@@ -38,10 +38,10 @@ async def streaks(request: Request) -> Response:
     then = await time_travel.asked_for(request, given)
     if then:
         today = days_of_the_world_at(then.now)
-        reading = await time_travel.recompute(request, then, QUERIES_OF_THE_PAST[mode], *today, *rest)
+        reading = await time_travel.recompute(request, then, QUERIES_OF_THE_PAST[mode], today, *rest)
     else:
         today = days_of_the_world(datetime.now(UTC))
-        reading = await service(request).reader.read(QUERIES[mode], *today, *rest)
+        reading = await service(request).reader.read(QUERIES[mode], today, *rest)
     listed = [shown(row, FIELDS) for row in reading.rows[: wanted.limit]]
     headers = {}
     if len(reading.rows) > wanted.limit:

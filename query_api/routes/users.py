@@ -34,7 +34,7 @@ async def list_users(request: Request) -> Response:
 async def get_user(request: Request, username: str) -> Response:
     """Show one user."""
     await parameters(request)
-    reading = await service(request).reader.read(USER_BY_NAME, lookup_key(username))
+    reading = await service(request).reader.look_up(USER_BY_NAME, lookup_key(username))
     if not reading.rows:
         raise UnknownUser("No user has this name.")
     return answer(reading, {name: reading.rows[0][name] for name in FIELDS})

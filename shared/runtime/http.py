@@ -14,7 +14,6 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from prometheus_client import Counter, Histogram
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, request_response
@@ -62,15 +61,46 @@ def api_router(prefix: str = "", *, tag: str) -> APIRouter:
     return APIRouter(prefix=PREFIX + prefix, tags=[tag], route_class=Route)
 
 
+class Application(FastAPI):
+    """FastAPI behind our edge: what is answered at the edge does not go through the framework's own layers."""
+
+    def __init__(self, *, protection: Protection, inner: Callable[[ASGIApp], ASGIApp], **options: Any) -> None:  # noqa: ANN401 - FastAPI's
+        super().__init__(**options)
+        self._edge = Edge(inner(super().__call__), protection)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or the lifespan."""
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        scope["app"] = self
+        await self._edge(scope, receive, send)
+
+
+def nothing_between(app: ASGIApp) -> ASGIApp:
+    """Return the application as it is."""
+    return app
+
+
 def create_app(
     routes: Iterable[BaseRoute],
     *,
     lifespan: Lifespan,
     protection: Protection,
-    inner: Callable[[ASGIApp], ASGIApp] | None = None,
+    inner: Callable[[ASGIApp], ASGIApp] = nothing_between,
 ) -> FastAPI:
     """Return an application with these routes, keeping the conventions; `inner` stands between its edge and them."""
-    app = FastAPI(title="Laurels", version="1", redirect_slashes=False, lifespan=lifespan, openapi_url=None)
+    app = Application(
+        protection=protection,
+        inner=inner,
+        title="Laurels",
+        version="1",
+        redirect_slashes=False,
+        lifespan=lifespan,
+        openapi_url=None,
+        # `/metrics` tells all of it, and to ask for a tracer costs every request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
     app.state.stopping = asyncio.Event()
     # Side by side: routers within routers are searched one by one, on every request.
     app.router.routes.extend(routes)
@@ -82,9 +112,6 @@ def create_app(
     for error in UNREACHABLE:
         app.add_exception_handler(error, _on_unreachable)
     app.add_exception_handler(Exception, _on_bug)
-    if inner is not None:
-        app.add_middleware(inner)
-    app.add_middleware(Edge, protection=protection)
     return app
 
 
@@ -147,12 +174,9 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         started = time.perf_counter()
         method = scope["method"]
-        inner = self._inner_scope(scope)
+        inner = _inner_scope(scope)
         status = 500
 
         async def observed(message: Message) -> None:
@@ -175,24 +199,31 @@ class Edge:
             count.inc()
             seconds.observe(time.perf_counter() - started)
 
-    def _inner_scope(self, scope: Scope) -> Scope:
-        path = scope["path"]
-        inner = dict(scope)
-        if len(path) > 1 and path.endswith("/"):
-            inner["path"] = path[:-1]
-        if scope["method"] == "HEAD":
-            inner["method"] = "GET"
-        return inner
-
     def _check(self, scope: Scope, method: str) -> None:
         path = scope["path"]
         if "\0" in path or "\ufffd" in path:
             raise invalid_input(InputError("", "The path has a character that cannot be part of a name."))
         if path.startswith(PREFIX):
-            headers = Headers(scope=scope)
+            # Read once and as they came: `Headers` searches all of them for every name.
+            headers = dict(reversed(scope["headers"]))
             client = scope["client"][0] if scope.get("client") else "unknown"
-            self._protection.check(method, headers, client)
-            _check_accept(headers.get("accept"), (JSON, NDJSON) if path == COMMANDS_PATH else (JSON,))
+            self._protection.check(method, _text(headers.get(b"authorization")), client)
+            if accept := _text(headers.get(b"accept")):
+                _check_accept(accept, (JSON, NDJSON) if path == COMMANDS_PATH else (JSON,))
+
+
+def _inner_scope(scope: Scope) -> Scope:
+    inner = dict(scope)
+    path = scope["path"]
+    if len(path) > 1 and path.endswith("/"):
+        inner["path"] = path[:-1]
+    if scope["method"] == "HEAD":
+        inner["method"] = "GET"
+    return inner
+
+
+def _text(header: bytes | None) -> str | None:
+    return header.decode("latin-1") if header is not None else None
 
 
 @lru_cache(maxsize=1024)
@@ -200,8 +231,8 @@ def _metrics(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
     return REQUESTS.labels(method, route, status), REQUEST_SECONDS.labels(method, route)
 
 
-def _check_accept(accept: str | None, offered: Sequence[str]) -> None:
-    wanted = (accept or "").strip() or "*/*"
+def _check_accept(accept: str, offered: Sequence[str]) -> None:
+    wanted = accept.strip() or "*/*"
     if wanted == "*/*" or any(accepts(wanted, media_type) for media_type in offered):
         return
     raise Problem(406, "not-acceptable", f"Answers here are {' or '.join(offered)}.")

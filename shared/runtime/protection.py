@@ -46,11 +46,11 @@ class Protection:
         self._limit: RateLimitItem | None = parse(settings.rate_limit) if settings.rate_limit else None
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
-    def check(self, method: str, headers: Mapping[str, str], client: str) -> None:
+    def check(self, method: str, authorization: str | None, client: str) -> None:
         """Raise a 401, 403 or 429 Problem for a request that may not pass."""
         if self._limit is not None:
             self._check_rate(self._limit, client)
-        self._tokens.check(method, headers.get("authorization"))
+        self._tokens.check(method, authorization)
 
     def check_operator(self, headers: Mapping[str, str], client: str) -> None:
         """Raise a 401 Problem without an operator's token or, where there are none, a 403 one for another machine."""

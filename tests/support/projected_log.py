@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+import orjson
 import pytest
 
 from all_in_one.embedded_postgres import EmbeddedPostgres
@@ -17,7 +18,8 @@ from projector.runner import Runner
 from projector.verification import verify
 from query_api.queries import past, statistics, streaks
 from query_api.queries.explanations import EVENTS, STATS
-from query_api.reading import Reader, Reading
+from query_api.reading import SESSION, Reader, Reading
+from query_api.routes.explanations import STATS_FIELDS
 from query_api.time_travel import EVERYTHING
 from shared.events.cloudevents import Consumed, from_record, to_headers
 from shared.events.envelope import RecordedEvent, partition_of
@@ -81,7 +83,7 @@ class ProjectedLog:
         # The log refuses DELETE to everybody; this setting, which only a superuser has, silences its trigger.
         await admin.execute("SET session_replication_role = replica")
         stack = AsyncExitStack()
-        pool = await stack.enter_async_context(open_pool(url, Role.QUERY, size=1))
+        pool = await stack.enter_async_context(open_pool(url, Role.QUERY, size=1, settings=SESSION))
         return cls(url, admin, await Runner.open(url, GENERATION), Reader(pool), stack)
 
     async def reopen(self) -> None:
@@ -190,7 +192,7 @@ class ProjectedLog:
         self, mode: str, days: int, today: Mapping[str, date], then: Then | None = None
     ) -> list[dict[str, object]]:
         """Return the answer of the query side's SQL to `streak/`, now or then."""
-        arguments = (list(today), list(today.values()), days, 2**31 - 1, 0, 100)
+        arguments = (orjson.dumps(today).decode(), days, 2**31 - 1, 0, 100)
         names = (
             "user_id",
             "username",
@@ -216,7 +218,7 @@ class ProjectedLog:
 
     async def incomplete(self, then: Then, today: Mapping[str, date]) -> dict[str, set[bool]]:
         """Return, for each question about the past, what its rows say where they say that they are incomplete."""
-        streak = (list(today), list(today.values()), 1, 2**31 - 1, 0, 100)
+        streak = (orjson.dumps(today).decode(), 1, 2**31 - 1, 0, 100)
         found = {}
         for question in QUERIES_OF_THE_PAST:
             arguments = streak if question in {"longest", "current"} else (False,)
@@ -226,10 +228,9 @@ class ProjectedLog:
 
     async def stats(self, username_key: str, today: Mapping[str, date]) -> dict[str, object]:
         """Return the answer of the query side's SQL to `stats/`."""
-        (row,) = (await self._reader.read(STATS, username_key, list(today), list(today.values()))).rows
-        return {
-            name: value for name, value in row.items() if name not in {"served", "read_position", "found", "incomplete"}
-        }
+        days = orjson.dumps(today).decode()
+        (row,) = (await self._reader.look_up(STATS, username_key, shared=(days,))).rows
+        return {name: row[name] for name in STATS_FIELDS}
 
     async def positions_of(self, username_key: str) -> list[int]:
         """Return the positions of a user's events, as the query side's SQL lists them."""
