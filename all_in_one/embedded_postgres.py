@@ -56,7 +56,6 @@ SETTINGS: Mapping[str, str] = {
     "max_connections": "60",
     "shared_buffers": "256MB",
     "synchronous_commit": "on",
-    "wal_compression": "on",
     "min_wal_size": "256MB",
     "max_wal_size": "2GB",
     "checkpoint_timeout": "15min",

@@ -8,15 +8,13 @@ answered. A refused command refuses only itself; a database error fails the grou
 import asyncio
 import contextlib
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Final
 from uuid import UUID
 
 import asyncpg
-from prometheus_client import Counter
 
 from command_api import answers, idempotency, write_model
 from command_api.answers import Answer
@@ -173,6 +171,8 @@ class Appender:
             await _append(connection, head["partition_positions"], group)
             await write_model.save(connection, state, [event for event, _ in group.events])
             await idempotency.remember(connection, group.to_remember, state.now)
+        for labels, count in group.outcomes.items():
+            COMMANDS.labels(*labels).inc(count)
         return given
 
     async def _connected(self) -> OwnConnection:
@@ -194,7 +194,8 @@ class Group:
     def __init__(self, state: State, memories: dict[str, Memory]) -> None:
         self.state = state
         self._memories = memories
-        self.events: list[tuple[Event, UUID]] = []
+        self.events: list[tuple[Event, UUID | None]] = []
+        self.outcomes: Counter[tuple[str, str]] = Counter()
         self.to_remember: list[tuple[Keyed, Answer]] = []
 
     def answer(self, submission: Submission) -> Answer:
@@ -219,18 +220,13 @@ class Group:
         try:
             event = decide(command, self.state)
         except DomainError as error:
-            _outcome(command.type, error.code).inc()
+            self.outcomes[command.type, error.code] += 1
             return answers.refusal(problems.from_domain(error))
         created = answers.is_new_text(event, self.state)
         self.state.record(event)
-        self.events.append((event, keyed.event_id if keyed else idempotency.fresh_event_id()))
-        _outcome(command.type, "accepted").inc()
+        self.events.append((event, keyed.event_id if keyed else None))
+        self.outcomes[command.type, "accepted"] += 1
         return answers.success(event, self.state, created=created)
-
-
-@cache
-def _outcome(command_type: str, outcome: str) -> Counter:
-    return COMMANDS.labels(command_type, outcome)
 
 
 async def _recall(connection: OwnConnection, state: State, submissions: Sequence[Submission]) -> dict[str, Memory]:
@@ -266,10 +262,11 @@ async def _append(connection: OwnConnection, partition_positions: list[int], gro
     for position, partition in enumerate(partitions, first):
         partition_positions[partition] = position
     types = [event.type for event, _ in group.events]
+    fresh = iter(idempotency.fresh_event_ids(count))
     await connection.execute(
         APPEND,
         list(range(first, first + count)),
-        [event_id for _, event_id in group.events],
+        [event_id or next(fresh) for _, event_id in group.events],
         partitions,
         types,
         [codec.SCHEMA_VERSIONS[type_name] for type_name in types],

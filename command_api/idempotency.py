@@ -10,9 +10,11 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
 import orjson
+from asyncpg.pgproto import pgproto
 
 from command_api.answers import Answer
 from command_api.commands import Command
@@ -68,13 +70,20 @@ def keyed(key: str, command: Command) -> Keyed:
     return Keyed(key, fingerprint, UUID(bytes=_digest(key, fingerprint), version=5))
 
 
-def fresh_event_id() -> UUID:
-    """Return a UUID of version 7: ordered by time, so that the log's unique index grows at one end."""
-    milliseconds = time.time_ns() // 1_000_000
-    random = int.from_bytes(os.urandom(10), "big")
-    value = (milliseconds << 80) | random
-    value = value & ~(0xF << 76) | (0x7 << 76)
-    return UUID(int=value & ~(0x3 << 62) | (0x2 << 62))
+def fresh_event_ids(count: int) -> list[UUID]:
+    """Return UUIDs of version 7: ordered by time, so that the log's unique index grows at one end."""
+    since_epoch = (time.time_ns() // 1_000_000) << 80
+    random = memoryview(os.urandom(10 * count))
+    return [_version_7(since_epoch | int.from_bytes(random[at : at + 10], "big")) for at in range(0, 10 * count, 10)]
+
+
+_VERSION_AND_VARIANT: Final = (0xF << 76) | (0x3 << 62)
+
+
+def _version_7(value: int) -> UUID:
+    value = (value & ~_VERSION_AND_VARIANT) | (0x7 << 76) | (0x2 << 62)
+    # A uuid.UUID too, and made in a tenth of the time.
+    return pgproto.UUID(value.to_bytes(16, "big"))
 
 
 def _digest(key: str, fingerprint: bytes) -> bytes:

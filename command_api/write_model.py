@@ -121,8 +121,9 @@ async def _refresh(connection: Connection, catalogue: Catalogue, position: int) 
 
 
 async def _load_held(connection: Connection, state: State, commands: Sequence[Command]) -> None:
-    # Whom and what a name means may change within the group, so what its users hold is loaded whole.
-    if state.users and any(isinstance(command, AwardAchievement) for command in commands):
+    # Whom and what a name means may change within the group, so what its users hold is loaded whole; what the group
+    # itself defines is held by nobody yet.
+    if state.catalogue.once_only and state.users and any(isinstance(command, AwardAchievement) for command in commands):
         user_ids = [user.user_id for user in state.users.values()]
         state.held.update(tuple(row) for row in await connection.fetch(HELD, user_ids))
 

@@ -59,10 +59,14 @@ class Achievement:
 
 
 class Catalogue:
-    """All achievements, found by id and by name. `position` is the log position of its last change."""
+    """All achievements, found by id and by name.
+
+    `position` is the log position of its last change, `once_only` whether any of them is held once only.
+    """
 
     def __init__(self) -> None:
         self.position = 0
+        self.once_only = False
         self._by_id: dict[int, Achievement] = {}
         self._holder: dict[tuple[str, str], int] = {}
         self._named: defaultdict[str, set[int]] = defaultdict(set)
@@ -88,6 +92,7 @@ class Catalogue:
                 del self._holder[language, text.name_key]
             self._named[text.name_key].discard(achievement.achievement_id)
         self._by_id[achievement.achievement_id] = achievement
+        self.once_only |= not achievement.repeatable
         for language, text in achievement.texts.items():
             self._holder[language, text.name_key] = achievement.achievement_id
             self._named[text.name_key].add(achievement.achievement_id)

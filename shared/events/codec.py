@@ -6,9 +6,10 @@ lifted, version by version, to the newest by the functions in `UPCASTERS`.
 
 import json
 from collections.abc import Callable
-from dataclasses import fields
 from datetime import UTC, date, datetime
 from typing import Any
+
+import orjson
 
 from shared.events.types import EVENT_TYPES, Event
 
@@ -30,8 +31,7 @@ def timestamp(moment: datetime) -> str:
 
 def encode(event: Event) -> str:
     """Return the event's data as compact JSON."""
-    data = {field.name: _plain(getattr(event, field.name)) for field in fields(event)}
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return orjson.dumps(event, option=orjson.OPT_UTC_Z).decode()
 
 
 def decode(type_name: str, schema_version: int, data: str | bytes) -> Event:
@@ -60,12 +60,6 @@ def _lifted(type_name: str, schema_version: int, data: str | bytes) -> dict[str,
     for version in range(schema_version, newest):
         values = UPCASTERS[type_name, version](values)
     return values
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, datetime):
-        return timestamp(value)
-    return value.isoformat() if isinstance(value, date) else value
 
 
 _READERS: dict[str, Callable[[str], object]] = {

@@ -18,7 +18,7 @@ from command_api.commands import (
     RevokeAward,
     TranslateAchievement,
 )
-from command_api.idempotency import fresh_event_id, keyed
+from command_api.idempotency import fresh_event_ids, keyed
 from shared.domain.names import Name
 
 AWARD = AwardAchievement(
@@ -125,7 +125,7 @@ def test_a_keyed_event_id_is_a_uuid() -> None:
 
 def test_a_fresh_event_id_is_a_uuid_of_version_7() -> None:
     """Version and variant are those of RFC 9562, and no two are alike."""
-    found = [fresh_event_id() for _ in range(1_000)]
+    found = fresh_event_ids(1_000)
     assert {(7, RFC_4122)} == {(event_id.version, event_id.variant) for event_id in found}
     assert len(found) == len(set(found))
 
@@ -137,6 +137,6 @@ def test_fresh_event_ids_are_ordered_by_time(milliseconds: list[int]) -> None:
         made = {}
         for moment in milliseconds:
             patch.setattr("time.time_ns", lambda moment=moment: moment * 1_000_000 + 999_999)
-            made[moment] = fresh_event_id()
+            (made[moment],) = fresh_event_ids(1)
     assert sorted(milliseconds) == sorted(milliseconds, key=lambda moment: made[moment])
     assert all(moment == event_id.int >> 80 for moment, event_id in made.items())
