@@ -40,7 +40,7 @@ GROUP_LIMIT = 32
 """Look-ups in one group at the most, so that nobody waits for the pages of more than so many others."""
 
 SESSION = {
-    # Every question but those about the past looks up ends of indexes, however much there is: to plan that anew each time
+    # Every question but those about the past looks up ends of indexes, however much there is: to plan that each time
     # takes longer than to answer it, and a plan for all must not scan a table because it is small today.
     "plan_cache_mode": "force_generic_plan",
     "enable_hashjoin": "off",
