@@ -172,6 +172,8 @@ def test_pages_stay_at_their_moment(fresh_laurels: FreshLaurels) -> None:
 @pytest.mark.parametrize("statistic", STATISTICS)
 def test_the_present_is_a_moment_too(laurels: Laurels, statistic: str) -> None:
     """What is known at the Read-Position, of all that was awarded, is what is answered without asking for a moment."""
+    feat = define_achievement(laurels)["achievement_id"]
+    award_at(laurels, create_user(laurels)["username"], feat, LAST_YEAR.format(1))
     for everybody in ({}, {"include_unawarded": "true"}):
         params: dict[str, str | int] = {"days": 2} if statistic == "streak" else dict(everybody)
         for _ in range(20):
