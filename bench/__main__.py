@@ -28,6 +28,7 @@ LINES: Mapping[str, Callable[[Workbench], Findings]] = {
     "kafka": projection.kafka_feed,
     "rebuild": projection.rebuild,
     "memory": growth.memory,
+    "servers": reads.servers,
     "flask": peers.flask,
     "eventsourcing": peers.library,
 }

@@ -1,4 +1,7 @@
-"""What Laurels is compared with over HTTP: applications that do nothing, under the very server that it runs under."""
+"""What Laurels is compared with over HTTP: applications that do nothing, under the very server that it runs under.
+
+Or under another one, to see what that would change.
+"""
 
 import asyncio
 import sys
@@ -8,6 +11,8 @@ from typing import Annotated, Final, cast
 
 import uvloop
 from fastapi import FastAPI
+from granian.constants import Interfaces
+from granian.server.embed import Server
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.types import Receive, Scope, Send
 
@@ -71,11 +76,16 @@ def plain() -> FastAPI:
     return app
 
 
-def main(kind: str, port: int) -> None:
+async def serve_by_granian(app: FastAPI, port: int) -> None:
+    """Serve under granian, in this process and on this loop as Laurels would have to, until it is ended."""
+    await Server(app, port=port, interface=Interfaces.ASGI, websockets=False, log_enabled=False).serve()
+
+
+def main(kind: str, server: str, port: int) -> None:
     """Serve one of them until a signal says stop."""
     app = plain() if kind == "fastapi" else cast("FastAPI", Bare())
-    uvloop.run(serve(app, Settings(port=port)))
+    uvloop.run(serve_by_granian(app, port) if server == "granian" else serve(app, Settings(port=port)))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

@@ -100,9 +100,9 @@ class Workbench:
             yield laurels
 
     @contextmanager
-    def floor(self, kind: str) -> Iterator[int]:
+    def floor(self, kind: str, server: str = "uvicorn") -> Iterator[int]:
         """Run one of the applications that do nothing, `asgi` or `fastapi`; yield its port."""
-        with self.server(kind, ["python", "-m", "bench.apps", kind], "/constant") as port:
+        with self.server(f"{kind}-{server}", ["python", "-m", "bench.apps", kind, server], "/constant") as port:
             yield port
 
     @contextmanager

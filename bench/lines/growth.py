@@ -82,6 +82,8 @@ def _asked(users: int) -> dict[str, list[bytes]]:
     pages = {
         "user by name": [f"users/player-{user}/" for user in chosen],
         "user's awards": [f"users/player-{user}/achievements/?limit=20" for user in rich],
+        "user's stats": [f"users/player-{user}/stats/" for user in chosen],
+        "user's events": [f"users/player-{user}/events/" for user in chosen],
         "list of users": ["users/"],
         "list of achievements": ["users/achievements"],
         "achievement": [f"users/achievements/{number}" for number in range(1, ACHIEVEMENTS + 1)],

@@ -86,6 +86,7 @@ def lookups(bench: Workbench) -> Findings:
         "user's awards, 20 rows": [
             request("GET", f"/api/v1/users/player-{user}/achievements/?limit=20") for user in rich
         ],
+        "user's stats": [request("GET", f"/api/v1/users/player-{user}/stats/") for user in chosen],
     }
     rates: dict[str, list[float]] = {name: [] for name in (*asked, "plain")}
     with bench.laurels(users) as laurels, bench.floor("fastapi") as floor:
@@ -110,3 +111,27 @@ def lookups(bench: Workbench) -> Findings:
             for name in asked
         ]
     )
+
+
+def servers(bench: Workbench) -> Findings:
+    """Measure applications that do nothing under granian, beside the server that Laurels runs under."""
+    constant = [request("GET", "/constant")]
+    measures = []
+    for kind, what in (("asgi", "bare ASGI app"), ("fastapi", "plain FastAPI route")):
+        rates: dict[str, list[float]] = {"granian": [], "uvicorn": []}
+        with bench.floor(kind, "granian") as granian, bench.floor(kind) as uvicorn:
+            for _ in range(bench.plan.rounds):
+                for name, port in (("granian", granian), ("uvicorn", uvicorn)):
+                    load = Load(port=port, requests=constant, connections=CONNECTIONS, seconds=bench.plan.seconds)
+                    rates[name].append(bench.load(load).rate)
+        measures.append(
+            Measure(
+                work="the server itself, granian",
+                what=what,
+                unit="req/s",
+                ours=rates["granian"],
+                reference="uvicorn",
+                theirs=rates["uvicorn"],
+            )
+        )
+    return Findings(measures)
