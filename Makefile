@@ -49,6 +49,9 @@ faults-twins: $(VENV)/.test ## Run the same against deliberately broken twins, a
 bench: $(VENV)/.bench ## Measure everything beside its floor, in about ten minutes; LINE= SCALE=
 	$(BIN)/python -m bench $(if $(SCALE),--scale $(SCALE)) $(LINE)
 
+scaling: $(VENV)/.bench ## Simulate what is beyond one machine: shards, partitions, projectors
+	$(BIN)/python -m bench.scaling
+
 openapi: $(VENV)/.run ## Write the OpenAPI document from the routes
 	$(BIN)/laurels openapi > shared/runtime/openapi.json
 
@@ -58,4 +61,4 @@ lock: ## Compile the locks anew; needs uv
 	uv pip compile --quiet --upgrade $(LOCK_OPTIONS) pyproject.toml --group dev -o requirements-dev.lock
 LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
-.PHONY: help run demo check test faults faults-twins bench openapi lock
+.PHONY: help run demo check test faults faults-twins bench scaling openapi lock
