@@ -115,7 +115,7 @@ class NotEmpty(Exception):
 
 
 class BadLog(ValueError):
-    """What was to be restored is no log of Laurels; the message says why and in which line, without a full stop."""
+    """What was to be restored is no log of Laurels; the message says why, and in which line, without a full stop."""
 
 
 @dataclass(slots=True)
@@ -215,6 +215,8 @@ async def restore(connection: OwnConnection, lines: Iterable[bytes]) -> int:
         await connection.execute(LIFTED)
         await connection.execute(FACTS)
         await _copy(connection, _Incoming(head, iter(enumerate(lines, 1))))
+        if not head.position:
+            raise BadLog("there is no event in it")
         await _derive(connection)
         await connection.execute(
             MOVE_HEAD,

@@ -252,7 +252,7 @@ def assert_commands_go_on(laurels: Laurels) -> None:
 
 
 def test_a_file_that_is_not_whole_leaves_nothing(fresh_laurels: Make, tmp_path: Path) -> None:
-    """A cut stream, a cut line, a missing file: one sentence each, and the instance stays empty and can be filled."""
+    """A cut stream, a cut line, no file, no events: one sentence each; the instance stays empty and can be filled."""
     source = fresh_laurels()
     fill(source)
     file = tmp_path / "log.zst"
@@ -260,11 +260,13 @@ def test_a_file_that_is_not_whole_leaves_nothing(fresh_laurels: Make, tmp_path: 
     (tmp_path / "cut.zst").write_bytes(file.read_bytes()[:-3])
     lines = zstandard.ZstdDecompressor().decompressobj().decompress(file.read_bytes())
     (tmp_path / "cut.ndjson").write_bytes(lines[:-100])
+    (tmp_path / "empty.ndjson").touch()
     target = fresh_laurels()
 
     assert "cut.zst was not restored: it is cut off" in fails(target, "restore", tmp_path / "cut.zst")
     assert f"line {head(source)}: it is not JSON" in fails(target, "restore", tmp_path / "cut.ndjson")
     assert "missing.gz cannot be read" in fails(target, "restore", tmp_path / "missing.gz")
+    assert "empty.ndjson was not restored: there is no event" in fails(target, "restore", tmp_path / "empty.ndjson")
 
     assert 0 == head(target)
     assert [] == [*fetch(target, "SELECT FROM events"), *fetch(target, "SELECT FROM write_model.users")]

@@ -352,9 +352,9 @@ def test_nothing_is_restored_over_a_log(target: Database) -> None:
     assert "The log is at position 1; only an empty instance can be filled." == refused(target, lines_of(rich()))
 
 
-def test_an_empty_export_restores_nothing(target: Database) -> None:
-    """What a new instance exports is restored to a new instance."""
-    assert 0 == restore(target, [])
+def test_a_file_without_events_is_refused(target: Database) -> None:
+    """Whoever restores nothing has the wrong file; the instance stays empty and can be filled."""
+    assert "there is no event in it" == refused(target, [])
     assert 3 == restore(target, lines_of(rich()[:3]))
 
 
