@@ -9,6 +9,7 @@ from fastapi import Request, Response
 from query_api.hot import Whereabouts
 from query_api.paging import integer
 from query_api.reading import Reader, Reading
+from shared.event_log import head_position
 from shared.freshness import Freshness
 from shared.representations import to_json
 from shared.runtime.database import Record
@@ -52,8 +53,12 @@ def patience(request: Request) -> float:
 
 async def wait_for(request: Request, position: int, asked_as: str) -> None:
     """Wait until the read models have reached a position; `asked_as` is the parameter. Raises a 503 Problem."""
-    if not await service(request).freshness.reached(position, patience(request)):
-        raise unavailable(f"The read models have not reached {asked_as}.", code="behind")
+    if await service(request).freshness.reached(position, patience(request)):
+        return
+    async with service(request).reader.pool.acquire() as connection:
+        head = await head_position(connection)
+    what = "The read models have" if position <= head else f"The log is at position {head} and has"
+    raise unavailable(f"{what} not reached {asked_as}.", code="behind")
 
 
 def shown(row: Record, fields: Iterable[str]) -> dict[str, Any]:

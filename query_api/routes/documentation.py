@@ -17,11 +17,12 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     },
     "known_at": {
         "schema": {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "format": "date-time"}]},
-        "description": "Answer from what had been recorded up to this log position, or by this moment of the past.",
+        "description": "Answer from what had been recorded up to this log position, or by this moment of the past; one "
+        "of the future is a 400. A position that the log does not have yet is waited for, as for min_position.",
     },
     "min_position": {
         "schema": {"type": "integer", "minimum": 0},
-        "description": "Wait until the read models have reached this log position.",
+        "description": "Wait until the read models have reached this log position; a 503 says that they have not.",
     },
 }
 PREFER = {

@@ -67,8 +67,14 @@ async def _read(request: Request, query: str, query_of_the_past: str) -> Reading
     else:
         reading = await service(request).reader.read(query, everybody)
     if not reading.rows:
-        raise NoAwards("There are no users yet." if everybody else "Nobody holds an award yet.")
+        raise NoAwards(_nobody(everybody=everybody, past=then is not None))
     return reading
+
+
+def _nobody(*, everybody: bool, past: bool) -> str:
+    if past:
+        return "There were no users then." if everybody else "Nobody held an award then."
+    return "There are no users yet." if everybody else "Nobody holds an award yet."
 
 
 def _user(row: Record, who: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -125,7 +126,8 @@ def test_later_users_are_not_there(fresh_laurels: FreshLaurels) -> None:
     assert_problem(get(laurels, f"{STATS}/max-points", params={"known_at": 3}), 404, "no-awards")
     assert [] == get(laurels, f"{STATS}/streak", params={"known_at": 4}).json()
     early = {"as_of": "2000-01-01T00:00:00Z"}
-    assert_problem(get(laurels, f"{STATS}/max-min-difference", params=early), 404, "no-awards")
+    problem = assert_problem(get(laurels, f"{STATS}/max-min-difference", params=early), 404, "no-awards")
+    assert "Nobody held an award then." == problem["detail"]
 
 
 def _streaks(life: Life, **params: str | int) -> list[tuple[int, str, int]]:
@@ -243,7 +245,9 @@ def test_a_position_that_is_not_there_yet_is_waited_for(laurels: Laurels, statis
 
     response = get(laurels, f"{STATS}/{statistic}", params=params, headers={"Prefer": "wait=0"})
 
-    assert_problem(response, 503, "behind")
+    assert re.fullmatch(
+        r"The log is at position \d+ and has not reached known_at\.", assert_problem(response, 503, "behind")["detail"]
+    )
     assert response.headers["Retry-After"].isdecimal()
 
 
@@ -260,7 +264,8 @@ def test_lag_is_waited_for(fresh_laurels: FreshLaurels) -> None:
         assert_status(201, made)
         known = [str(position_of(made)), utc()]
         for known_at in known:
-            assert_problem(_count(laurels, known_at, wait=0), 503, "behind")
+            problem = assert_problem(_count(laurels, known_at, wait=0), 503, "behind")
+            assert "The read models have not reached known_at." == problem["detail"]
     finally:
         laurels.resume_projection()
     assert [2, 2] == [_count(laurels, known_at, wait=10).json()["total_achievements"] for known_at in known]
