@@ -96,7 +96,7 @@ def stackexchange(
 
 @app.command()
 def status(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Show positions, lag by partition and the generation that is served."""
+    """Show positions, lag by partition, the generation that is served, and those that stand by or are being built."""
     settings = load_settings()
     found = asyncio.run(read_status(database_url(settings)))
     if as_json:
@@ -273,6 +273,9 @@ def _print_status(found: Status) -> None:
     console.print(f"Log position   {found.log_position}")
     console.print(f"Read position  {found.read_position} (lag {found.lag})")
     console.print(f"Generation     {found.generation}")
+    for other in found.other_generations:
+        state = "Standing by" if other.state == "standby" else "Unfinished"
+        console.print(f"{state:<14} {other.generation} (lag {other.lag})")
     if found.published_position is not None:
         console.print(f"Published      {found.published_position}")
     table = Table("Partition", "Log", "Projected", "Lag")

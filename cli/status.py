@@ -14,6 +14,10 @@ PARTITIONS: Final = """
 SELECT p.partition, h.partition_positions[p.partition + 1] AS log_position, p.position
 FROM progress p, log_head h WHERE p.generation = $1 ORDER BY p.partition
 """
+OTHERS: Final = """
+SELECT g.generation, g.state, read_position(g.generation) AS position, h.position - read_position(g.generation) AS lag
+FROM generations g, log_head h WHERE g.state <> 'live' ORDER BY g.generation DESC
+"""
 PUBLISHED: Final = "SELECT nullif(position, 0) FROM write_model.relay_lease"
 
 
@@ -28,6 +32,16 @@ class PartitionStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherGeneration:
+    """A generation that stands by ("standby"), or that a rebuild builds or has left unfinished ("building")."""
+
+    generation: int
+    state: str
+    position: int
+    lag: int
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Positions in the log; `published_position` is None where no relay ever ran. Lags count positions."""
 
@@ -35,6 +49,7 @@ class Status:
     read_position: int
     lag: int
     generation: int
+    other_generations: Sequence[OtherGeneration]
     published_position: int | None
     partitions: Sequence[PartitionStatus]
 
@@ -53,6 +68,7 @@ async def read_status(url: str) -> Status:
                 message = "the log or the live generation is missing: the migrations did not finish"
                 raise LookupError(message)
             rows = await connection.fetch(PARTITIONS, overall["generation"])
+            others = await connection.fetch(OTHERS)
             published = await connection.fetchval(PUBLISHED)
     finally:
         await connection.close()
@@ -61,6 +77,7 @@ async def read_status(url: str) -> Status:
         read_position=overall["read_position"],
         lag=overall["log_position"] - overall["read_position"],
         generation=overall["generation"],
+        other_generations=[OtherGeneration(**row) for row in others],
         published_position=published,
         partitions=[
             PartitionStatus(

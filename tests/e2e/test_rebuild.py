@@ -40,12 +40,16 @@ def test_nobody_notices_a_rebuild_or_a_rollback(fresh_laurels: Make) -> None:
     assert {} == unequal_rows(laurels, before, last)
     assert "are what the log says" in told(0, laurels.operate("verify"))
 
+    status = json.loads(told(0, laurels.operate("status", "--json")))
+    assert [(before, "standby", 0)] == [(g["generation"], g["state"], g["lag"]) for g in status["other_generations"]]
+
     # The tables go that reads were served from a moment ago.
     with at_work(laurels, names):
         assert last + 1 == served_after_command(laurels, "rebuild", "--keep", "0")
     assert {last + 1: "live"} == generations(laurels)
     assert "No generation stands by" in told(1, laurels.operate("rollback"))
-    assert last + 1 == json.loads(told(0, laurels.operate("status", "--json")))["generation"]
+    status = json.loads(told(0, laurels.operate("status", "--json")))
+    assert (last + 1, []) == (status["generation"], status["other_generations"])
 
 
 @contextmanager
