@@ -81,7 +81,8 @@ def _tell(outcome: Outcome) -> bool:
         if found is not None:
             _tell_differences(found)
     if outcome.switched:
-        console.print(f"Reads are served from generation {outcome.generation}; `laurels rollback` goes back.")
+        back = "`laurels rollback` goes back" if outcome.standing_by else "none stands by to go back to"
+        console.print(f"Reads are served from generation {outcome.generation}; {back}.")
     else:
         console.print("It was a dry run: the generation was dropped, and reads are served as before.")
     return outcome.live is None or outcome.live.drift == 0
@@ -119,6 +120,9 @@ def _bar() -> Iterator[Callable[[work.Progress], None]]:
         def report(progress: work.Progress) -> None:
             if progress.resumed and not tasks:
                 bars.console.print(f"Going on with generation {progress.generation}, which was interrupted.")
+            if progress.dropped and not tasks:
+                left = f"Dropped generation {progress.dropped}, which was interrupted"
+                bars.console.print(f"{left}: it had other options or another version.", soft_wrap=True)
             phase = progress.phase
             if phase not in tasks:
                 for done in tasks.values():

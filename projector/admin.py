@@ -3,18 +3,21 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
+from datetime import datetime
+from enum import StrEnum
 from typing import Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from projector.rebuild import ENDINGS, RUNNING, Busy, Plan, Progress, rebuild, rebuildable
-from shared.representations import to_json
+from projector.rebuild import ENDINGS, RUNNING, Busy, Phase, Plan, Progress, rebuild, rebuildable
+from shared.representations import Representation, to_json
 from shared.runtime import strict_json
 from shared.runtime.background import begin, end
-from shared.runtime.database import FAILURES, Connection, Pool, Record
-from shared.runtime.http import json_response, path_id, query_parameters, read_json
+from shared.runtime.database import FAILURES, Pool
+from shared.runtime.documentation import problem_responses
+from shared.runtime.http import BODY_LIMIT, JSON, check_media_type, json_response, path_id, query_parameters, read_body
 from shared.runtime.problems import InputError, Problem, invalid_input
 from shared.runtime.protection import Protection
 from shared.runtime.settings import Settings
@@ -23,14 +26,36 @@ logger = logging.getLogger(__name__)
 
 FAILED: tuple[type[Exception], ...] = (*ENDINGS, *FAILURES)
 
-COLUMNS: Final = """
-rebuild_id, generation, transport, state, phase, position, target, events_per_second,
-CASE WHEN state = 'running' AND phase IN ('load', 'catch up') AND events_per_second > 0
-     THEN (target - position) / events_per_second END AS seconds_left,
-error, started_at, finished_at
-"""
-ONE: Final = f"SELECT {COLUMNS} FROM rebuilds WHERE rebuild_id = $1"  # noqa: S608 - put together from constants
-LATEST: Final = f"SELECT {COLUMNS} FROM rebuilds ORDER BY rebuild_id DESC LIMIT 100"  # noqa: S608 - the same
+# Whoever works holds the lock; what is not finished while nobody does failed, or was interrupted.
+REBUILDS: Final = f"""
+SELECT r.rebuild_id, r.generation, r.transport, r.options ->> 'projection' AS projection,
+       (r.options -> 'keep')::integer AS keep, (r.options -> 'dry_run')::boolean AS dry_run,
+       t.state, r.phase, r.position, r.target, r.events_per_second,
+       CASE WHEN t.state = 'running' AND r.phase IN ('load', 'catch up') AND r.events_per_second > 0
+            THEN (r.target - r.position) / r.events_per_second END AS seconds_left,
+       r.error, r.started_at, r.finished_at
+FROM rebuilds r, LATERAL (
+    SELECT CASE
+        WHEN r.state = 'done' THEN CASE WHEN (r.options -> 'dry_run')::boolean THEN 'compared' ELSE 'switched' END
+        WHEN r.state <> 'running' THEN r.state
+        WHEN r.error IS NOT NULL THEN 'failed'
+        WHEN ({RUNNING}) THEN 'running'
+        ELSE 'interrupted' END AS state
+) AS t
+"""  # noqa: S608 - put together from constants
+ONE: Final = f"{REBUILDS} WHERE r.rebuild_id = $1"
+LATEST: Final = f"{REBUILDS} ORDER BY r.rebuild_id DESC LIMIT 100"
+
+
+class State(StrEnum):
+    """What became of a rebuild; those that are interrupted or failed have changed nothing that is served."""
+
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    SWITCHED = "switched"
+    COMPARED = "compared"
+    FAILED = "failed"
+    DROPPED = "dropped"
 
 
 class NewRebuild(BaseModel):
@@ -39,9 +64,38 @@ class NewRebuild(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     transport: Literal["log", "kafka"] = "log"
-    projection: str | None = None
-    keep: int = Field(1, ge=0, le=100)
-    dry_run: bool = False
+    projection: str | None = Field(None, description=f"Only this one, of {', '.join(rebuildable())}.")
+    keep: int = Field(1, ge=0, le=100, description="Generations that go on standing by, for a rollback.")
+    dry_run: bool = Field(default=False, description="Build and compare, but do not switch.")
+
+
+class Rebuild(Representation):
+    """A rebuild: what it was to do, how far it is, and what became of it.
+
+    `switched` and `compared` (a dry run) are done. What is `interrupted`, or `failed` without `finished_at`, is gone on
+    with by the next rebuild with the same options; `dropped` was given up.
+    """
+
+    rebuild_id: int
+    generation: int
+    transport: Literal["log", "kafka"]
+    projection: str | None
+    keep: int
+    dry_run: bool
+    state: State
+    phase: Phase
+    position: int = Field(description="Log position up to which the generation is filled.")
+    target: int = Field(description="Log position that it is filled up to.")
+    events_per_second: float | None
+    seconds_left: float | None
+    error: str | None = Field(
+        description="Why it failed, or what a dry run found to be wrong with the live generation."
+    )
+    started_at: datetime
+    finished_at: datetime | None
+
+
+BODY: Final = {"required": False, "content": {JSON: {"schema": NewRebuild.model_json_schema()}}}
 
 
 class Administration:
@@ -54,7 +108,7 @@ class Administration:
     async def start(self, plan: Plan) -> int:
         """Begin a rebuild and return its id. Raises a 409 Problem while one is running."""
         if self._task is not None and not self._task.done():
-            raise _busy()
+            raise _refused(Busy("Another rebuild is running."))
         begun: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._task = begin(self._run(plan, begun))
         return await begun
@@ -67,13 +121,13 @@ class Administration:
     async def listed(self) -> list[dict[str, Any]]:
         """Return the latest rebuilds, newest first."""
         async with self._pool.acquire() as connection:
-            return await _shown(connection, await connection.fetch(LATEST))
+            return [dict(row) for row in await connection.fetch(LATEST)]
 
     async def one(self, rebuild_id: int) -> dict[str, Any] | None:
         """Return one rebuild, None if there is no such one."""
         async with self._pool.acquire() as connection:
-            found = await _shown(connection, await connection.fetch(ONE, rebuild_id))
-        return found[0] if found else None
+            found = await connection.fetchrow(ONE, rebuild_id)
+        return dict(found) if found else None
 
     async def _run(self, plan: Plan, begun: asyncio.Future[int]) -> None:
         def report(progress: Progress) -> None:
@@ -82,20 +136,11 @@ class Administration:
 
         try:
             await rebuild(self._settings, plan, report)
-        except Busy:
-            begun.set_exception(_busy())
         except FAILED as error:
-            logger.error("the rebuild ended: %s", error)  # noqa: TRY400 - an operator's matter, not a bug's
-            if not begun.done():
-                begun.set_exception(error)
-
-
-async def _shown(connection: Connection, rows: Sequence[Record]) -> list[dict[str, Any]]:
-    found = [dict(row) for row in rows]
-    # Whoever works holds the lock; what says that it runs while nobody does was interrupted.
-    if any(row["state"] == "running" for row in found) and not await connection.fetchval(RUNNING):
-        found = [{**row, "state": "interrupted"} if row["state"] == "running" else row for row in found]
-    return found
+            if begun.done():
+                logger.error("the rebuild ended: %s", error)  # noqa: TRY400 - an operator's matter, not a bug's
+            else:
+                begun.set_exception(_refused(error) if isinstance(error, ENDINGS) else error)
 
 
 @contextlib.asynccontextmanager
@@ -114,11 +159,15 @@ def router(protection: Protection) -> APIRouter:
     def operators_only(request: Request) -> None:
         protection.check_operator(request.headers, request.client.host if request.client else "unknown")
 
-    router = APIRouter(prefix="/admin", include_in_schema=False, dependencies=[Depends(operators_only)])
+    router = APIRouter(prefix="/admin", tags=["operations"], dependencies=[Depends(operators_only)])
 
-    @router.post("/rebuilds")
+    @router.post(
+        "/rebuilds", status_code=202, **_route(Rebuild, 202, 409, 413, 415), openapi_extra={"requestBody": BODY}
+    )
     async def begin_rebuild(request: Request) -> Response:
-        wanted = strict_json.validate(NewRebuild, strict_json.parse(await read_json(request)))
+        """Begin a rebuild of the read models; without a body, one with every option at its default."""
+        query_parameters(request)
+        wanted = await _wanted(request)
         if wanted.projection is not None and wanted.projection not in rebuildable():
             raise invalid_input(InputError("/projection", f"This has to be one of: {', '.join(rebuildable())}."))
         made: Administration = request.app.state.administration
@@ -126,13 +175,15 @@ def router(protection: Protection) -> APIRouter:
         headers = {"Location": f"/admin/rebuilds/{rebuild_id}"}
         return json_response(to_json(await made.one(rebuild_id)), 202, headers)
 
-    @router.get("/rebuilds")
+    @router.get("/rebuilds", **_route(list[Rebuild], 200))
     async def list_rebuilds(request: Request) -> Response:
+        """List the latest hundred rebuilds, newest first."""
         query_parameters(request)
         return json_response(to_json(await request.app.state.administration.listed()))
 
-    @router.get("/rebuilds/{rebuild_id}")
+    @router.get("/rebuilds/{rebuild_id}", **_route(Rebuild, 200, 404))
     async def show_rebuild(request: Request, rebuild_id: str) -> Response:
+        """Tell how far a rebuild is, or what became of it."""
         query_parameters(request)
         found = await request.app.state.administration.one(path_id("rebuild_id", rebuild_id))
         if found is None:
@@ -142,5 +193,19 @@ def router(protection: Protection) -> APIRouter:
     return router
 
 
-def _busy() -> Problem:
-    return Problem(409, "rebuild-running", "Another rebuild is running.")
+async def _wanted(request: Request) -> NewRebuild:
+    raw = await read_body(request, BODY_LIMIT)
+    if not raw:
+        return NewRebuild()
+    check_media_type(request, (JSON,))
+    return strict_json.validate(NewRebuild, strict_json.parse(raw))
+
+
+def _refused(error: Exception) -> Problem:
+    return Problem(409, "rebuild-running" if isinstance(error, Busy) else "rebuild-refused", str(error))
+
+
+def _route(model: Any, status: int, *problems: int) -> dict[str, Any]:  # noqa: ANN401 - a model or a list of them
+    """Return the documentation of a route: what it answers, and with which problems."""
+    answers: dict[int | str, dict[str, Any]] = {status: {"model": model}}
+    return {"response_model": None, "responses": answers | problem_responses(400, 401, 403, 503, *problems)}

@@ -96,8 +96,11 @@ async def load_from_kafka(settings: Settings, generation: int, moved: Moved) -> 
     """
     try:
         await _consume(settings, generation, moved)
-    except (KafkaError, WrongTopic) as error:
+    except WrongTopic as error:
         raise NoKafka(f"Kafka cannot be read: {error}") from error
+    except KafkaError as error:
+        where = settings.kafka_bootstrap_servers
+        raise NoKafka(f"Kafka cannot be read at {where}: {type(error).__name__}.") from error
 
 
 async def _consume(settings: Settings, generation: int, moved: Moved) -> None:

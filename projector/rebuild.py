@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, Final, Literal
@@ -20,17 +20,19 @@ from projector.runner import open_session
 from projector.verification import Verification, verify
 from shared.event_log import head_position
 from shared.read_models import VERSION, served_generation
-from shared.runtime.database import Connection, OwnConnection, Role, connect
+from shared.runtime.database import FAILURES, Connection, OwnConnection, Role, connect
 from shared.runtime.settings import Settings
 
 TRY_LOCK: Final = "SELECT pg_try_advisory_lock(hashtext('laurels rebuild'))"
 UNLOCK: Final = "SELECT pg_advisory_unlock(hashtext('laurels rebuild'))"
-# Whoever only asks must not hold the lock for a moment: a rebuild that begins just then would be refused.
+# A rollback and a what-if take their turn as well, so a rebuild says by a lock of its own that somebody works on it.
+AT_WORK: Final = "SELECT pg_advisory_lock(hashtext('laurels rebuild at work'))"
+# Whoever only asks must not hold the lock for a moment: a rebuild that begins just then would be held up.
 RUNNING: Final = """
 SELECT EXISTS (
     SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND (classid::bigint << 32) | objid::bigint = hashtext('laurels rebuild')
+    AND (classid::bigint << 32) | objid::bigint = hashtext('laurels rebuild at work')
 )
 """
 
@@ -49,10 +51,12 @@ FROM rebuilds r LEFT JOIN generations g USING (generation)
 WHERE r.state = 'running' ORDER BY r.rebuild_id DESC LIMIT 1
 """
 MOVE: Final = """
-UPDATE rebuilds SET phase = $2, position = $3, target = $4, events_per_second = $5 WHERE rebuild_id = $1
+UPDATE rebuilds SET phase = $2, position = $3, target = $4, events_per_second = $5, error = NULL WHERE rebuild_id = $1
 """
-FINISH: Final = "UPDATE rebuilds SET state = $2, error = $3, finished_at = now() WHERE rebuild_id = $1"
+NOTE: Final = "UPDATE rebuilds SET error = $2 WHERE rebuild_id = $1"
+FINISH: Final = "UPDATE rebuilds SET state = $2, error = coalesce($3, error), finished_at = now() WHERE rebuild_id = $1"
 STATE: Final = "SELECT state FROM generations WHERE generation = $1"
+POSITION: Final = "SELECT read_position($1)"
 REACHED: Final = "SELECT sum(position) FROM progress WHERE generation = $1"
 FIRST: Final = "SELECT min(position) FROM progress WHERE generation = $1"
 STANDING_BY: Final = """
@@ -106,7 +110,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a rebuild is: positions of the log, and events a second while it loads."""
+    """Where a rebuild is: positions of the log, and events a second while it loads.
+
+    `dropped` is the generation of an interrupted rebuild that it could not go on with.
+    """
 
     rebuild_id: int
     generation: int
@@ -115,13 +122,15 @@ class Progress:
     target: int = 0
     events_per_second: float | None = None
     resumed: bool = False
+    dropped: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a rebuild came to; one that went on tells only what it did itself.
 
-    `events` are those it loaded, `seconds` go by phase, `live` is the comparison of the live generation by a dry run.
+    `events` are those it loaded, `seconds` go by phase, `live` is the comparison of the live generation by a dry run,
+    `standing_by` are the generations that a rollback can go to, the latest first.
     """
 
     generation: int
@@ -130,6 +139,7 @@ class Outcome:
     verification: Verification | None
     live: Verification | None
     switched: bool
+    standing_by: Sequence[int]
 
 
 Report = Callable[[Progress], None]
@@ -151,11 +161,13 @@ async def turn(url: str) -> AsyncIterator[OwnConnection]:
 async def rebuild(settings: Settings, plan: Plan, report: Report) -> Outcome:
     """Build a generation and switch to it. Raises one of ENDINGS or a database error.
 
-    Whatever ends it early leaves the live generation as it is; the next call with the same plan goes on from there.
+    Whatever ends it early leaves the live generation as it is; the next call with the same plan goes on from there. One
+    with another plan gives up what was there, except that a dry run is refused then: it changes nothing.
     """
     if plan.projection is not None and plan.projection not in rebuildable():
         raise Refused(f"There is no projection of this name; there are: {', '.join(rebuildable())}.")
     async with turn(settings.database_url) as connection:
+        await connection.execute(AT_WORK)
         started = await _begin(connection, plan)
         work = _Rebuild(settings, plan, connection, started, report)
         try:
@@ -164,6 +176,11 @@ async def rebuild(settings: Settings, plan: Plan, report: Report) -> Outcome:
             await connection.execute(FINISH, started.rebuild_id, "failed", str(error))
             await generations.drop(connection, started.generation)
             raise Refused(str(error)) from error
+        except (*ENDINGS, *FAILURES) as error:
+            # Whoever watches it is told why; it is unfinished, and the next one goes on with it.
+            with contextlib.suppress(*FAILURES):
+                await connection.execute(NOTE, started.rebuild_id, _reason(error))
+            raise
 
 
 async def renew(settings: Settings, announce: Callable[[str], None]) -> None:
@@ -214,17 +231,26 @@ async def rollback(url: str) -> tuple[int, int]:
 
 async def _begin(connection: Connection, plan: Plan) -> Progress:
     await drop_left_overs(connection)
-    options = asdict(plan)
+    options, dropped = asdict(plan), None
     row = await connection.fetchrow(UNFINISHED)
     if row is not None:
-        if json.loads(row["options"]) == options and row["version"] == VERSION and not row["rolled_back"]:
-            return Progress(row["rebuild_id"], row["generation"], Phase(row["phase"]), 0, 0, resumed=True)
+        begun = json.loads(row["options"])
+        if begun == options and row["version"] == VERSION and not row["rolled_back"]:
+            position = await connection.fetchval(POSITION, row["generation"])
+            return Progress(row["rebuild_id"], row["generation"], Phase(row["phase"]), position, resumed=True)
+        is_left = row["version"] is not None and not (row["is_live"] or row["rolled_back"])
+        if plan.dry_run and is_left and not begun["dry_run"]:
+            raise Refused(
+                f"An interrupted rebuild left generation {row['generation']}, which a dry run would drop: "
+                "go on with it (`laurels rebuild` with its options), or drop it (`laurels rebuild --drop`)."
+            )
         await _give_up(connection, row)
+        dropped = row["generation"] if is_left else None
     generation = await connection.fetchval(NEXT_GENERATION)
     async with connection.transaction():
         await generations.create(connection, generation)
         rebuild_id = await connection.fetchval(BEGIN, generation, plan.transport, json.dumps(options))
-    return Progress(rebuild_id, generation, Phase.LOAD, 0, 0)
+    return Progress(rebuild_id, generation, Phase.LOAD, dropped=dropped)
 
 
 async def _give_up(connection: Connection, row: Any) -> bool:  # noqa: ANN401 - a row
@@ -234,6 +260,16 @@ async def _give_up(connection: Connection, row: Any) -> bool:  # noqa: ANN401 - 
         await generations.drop(connection, row["generation"])
     await connection.execute(FINISH, row["rebuild_id"], "done" if switched else "dropped", None)
     return not switched
+
+
+def _differences(found: Verification, which: str) -> str:
+    tables = ", ".join(check.table for check in found.tables if check.differing)
+    return f"{found.drift} rows of the {which} generation are not what the log says: {tables}."
+
+
+def _reason(error: Exception) -> str:
+    # What a database says may have statements and data in it.
+    return str(error) if isinstance(error, ENDINGS) else "The database failed; the log of the process says how."
 
 
 async def _switch(connection: Connection, generation: int) -> int:
@@ -263,6 +299,7 @@ class _Rebuild:
         self._seconds: dict[Phase, float] = {}
         self._verification: Verification | None = None
         self._live: Verification | None = None
+        self._standing_by: list[int] = []
 
     async def run(self) -> Outcome:
         """Go through the phases, from the one that is next."""
@@ -282,8 +319,17 @@ class _Rebuild:
             started = time.monotonic()
             await work[phase]()
             self._seconds[phase] = time.monotonic() - started
-        await self._connection.execute(FINISH, self._progress.rebuild_id, "done", None)
-        return Outcome(self._generation, events, self._seconds, self._verification, self._live, not self._plan.dry_run)
+        drift = _differences(self._live, "live") if self._live is not None and self._live.drift else None
+        await self._connection.execute(FINISH, self._progress.rebuild_id, "done", drift)
+        return Outcome(
+            self._generation,
+            events,
+            self._seconds,
+            self._verification,
+            self._live,
+            not self._plan.dry_run,
+            self._standing_by,
+        )
 
     async def _move(self, **changes: Any) -> None:  # noqa: ANN401 - fields of Progress
         self._progress = now = replace(self._progress, **changes)
@@ -295,6 +341,7 @@ class _Rebuild:
         if self._plan.projection is not None:
             served = await served_generation(self._connection)
             await load_one(self._url, self._generation, served, self._plan.projection)
+            await self._move(position=await self._connection.fetchval(POSITION, self._generation))
         elif self._plan.transport == "kafka":
             await load_from_kafka(self._settings, self._generation, moved)
         else:
@@ -331,8 +378,7 @@ class _Rebuild:
     async def _verify(self) -> None:
         self._verification = await verify(self._url, self._generation)
         if self._verification.drift:
-            tables = ", ".join(check.table for check in self._verification.tables if check.differing)
-            raise Refused(f"{self._verification.drift} rows of the new generation are not what the log says: {tables}.")
+            raise Refused(_differences(self._verification, "new"))
         if self._plan.dry_run:
             self._live = await verify(self._url, await served_generation(self._connection))
             await generations.drop(self._connection, self._generation)
@@ -345,5 +391,6 @@ class _Rebuild:
     async def _switch(self) -> None:
         await _switch(self._connection, self._generation)
         standing_by = [row["generation"] for row in await self._connection.fetch(STANDING_BY)]
+        self._standing_by = standing_by[: self._plan.keep]
         for generation in standing_by[self._plan.keep :]:
             await generations.drop(self._connection, generation)

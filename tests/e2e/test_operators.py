@@ -11,7 +11,7 @@ import asyncpg
 import httpx
 import pytest
 
-from projector.rebuild import rebuildable
+from projector.rebuild import rebuildable, turn
 from projector.verification import verify
 from shared.read_models import schema_name
 from tests.contract.helpers import assert_problem
@@ -126,9 +126,11 @@ def test_a_rebuild_over_http_is_watched_and_shuts_others_out(fresh_laurels: Make
     given_history(laurels, users=20, awards=200)
     with httpx.Client(base_url=operators_side(laurels), timeout=SECONDS) as http:
         with locked(laurels, "events"):
-            begun = http.post(ADMIN, json={"keep": 1})
+            begun = http.post(ADMIN)
             assert 202 == begun.status_code, begun.text
             rebuild_id = begun.json()["rebuild_id"]
+            options = {name: begun.json()[name] for name in ("transport", "projection", "keep", "dry_run")}
+            assert {"transport": "log", "projection": None, "keep": 1, "dry_run": False} == options
             assert f"{ADMIN}/{rebuild_id}" == begun.headers["Location"]
             assert ("running", "load") == (begun.json()["state"], begun.json()["phase"])
             assert "running" == http.get(begun.headers["Location"]).json()["state"]
@@ -137,8 +139,9 @@ def test_a_rebuild_over_http_is_watched_and_shuts_others_out(fresh_laurels: Make
             assert "Another rebuild is running" in told(1, laurels.operate("rebuild"))
             assert "Another rebuild is running" in told(1, laurels.operate("rollback"))
             assert "Another rebuild is running" in told(1, laurels.operate("what-if", "--timezone", "Asia/Tokyo"))
-        done = until(laurels, rebuild_id, "done")
+        done = until(laurels, rebuild_id, "switched")
 
+        assert (done["target"], None) == (done["position"], done["error"])
         assert [done] == http.get(ADMIN).json()
         assert live(laurels) == done["generation"] == 2
         refused = [
@@ -174,7 +177,7 @@ def assert_only_operators_reach_it(laurels: Laurels) -> None:
         assert 200 == httpx.get(address, headers=right | {"X-Forwarded-For": "203.0.113.9"}).status_code
         begun = httpx.post(address, json={"dry_run": True}, headers=right, timeout=SECONDS)
         assert 202 == begun.status_code, begun.text
-        until(laurels, begun.json()["rebuild_id"], "done")
+        until(laurels, begun.json()["rebuild_id"], "compared")
 
 
 @contextmanager
@@ -206,10 +209,19 @@ def latest(laurels: Laurels) -> int:
 
 
 def assert_an_interrupted_one_says_so(laurels: Laurels) -> None:
-    """See that what was killed is not told to be running."""
+    """See that what was killed is not told to be running, not even while a rollback or a what-if is."""
     command = ["python", "-m", "tests.support.killed", "in the indexes", "rebuild"]
     assert -9 == run(command, environment=laurels.environment).returncode
-    assert "index" == until(laurels, latest(laurels), "interrupted")["phase"]
+    shown = until(laurels, latest(laurels), "interrupted")
+
+    async def shown_meanwhile() -> dict[str, object]:
+        async with turn(laurels.database_url), httpx.AsyncClient() as http:
+            return dict((await http.get(f"{operators_side(laurels)}{ADMIN}/{latest_id}")).json())
+
+    latest_id = latest(laurels)
+    assert ("index", shown) == (shown["phase"], synchronously(shown_meanwhile()))
+    refused = httpx.post(operators_side(laurels) + ADMIN, json={"dry_run": True}, timeout=SECONDS)
+    assert "--drop" in assert_problem(refused, 409, "rebuild-refused")["detail"]
 
 
 @pytest.mark.xdist_group("embedded")
@@ -241,6 +253,9 @@ def test_a_wrong_row_is_found_and_healed_by_its_projection_alone(small: Laurels,
 
     told(0, small.operate("rebuild", "--projection", projection))
 
+    (log,) = fetch(small, "SELECT position FROM log_head")
+    shown = until(small, latest(small), "switched")
+    assert (projection, log["position"]) == (shown["projection"], shown["position"])
     assert 0 == synchronously(verify(small.database_url, live(small))).drift
     assert 0 == drift(small)
     assert {} == synchronously(unequal_rows(small.database_url))
@@ -323,3 +338,40 @@ def test_a_rebuild_from_kafka_where_there_is_none_is_one_sentence(small: Laurels
     assert "Kafka cannot be read" in told(1, refused)
     told(0, small.operate("rebuild", "--drop"))
     assert before == generations(small)
+
+
+@pytest.mark.xdist_group("embedded")
+def test_a_rebuild_over_http_tells_why_it_failed(small: Laurels) -> None:
+    """It is shown as failed with one sentence, also once it was dropped, until another goes on with it."""
+    before = generations(small)
+    with another_projector(small, LAURELS_KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{free_port()}") as projector:
+        begun = httpx.post(projector.url + ADMIN, json={"transport": "kafka"}, timeout=SECONDS)
+        assert 202 == begun.status_code, begun.text
+        failed = until(small, begun.json()["rebuild_id"], "failed")
+
+    assert re.fullmatch(r"Kafka cannot be read at 127\.0\.0\.1:\d+: \w+\.", str(failed["error"]))
+    assert ("kafka", None) == (failed["transport"], failed["finished_at"])
+    told(0, small.operate("rebuild", "--drop"))
+    assert failed["error"] == until(small, latest(small), "dropped")["error"]
+    assert before == generations(small)
+
+
+@pytest.mark.xdist_group("embedded")
+def test_a_dry_run_over_http_tells_what_differs(small: Laurels) -> None:
+    """What it finds wrong with the live generation is told with it."""
+    tampering = TAMPERINGS["totals"]
+    fetch(small, tampering.statement.format(g=schema_name(live(small))))
+
+    begun = httpx.post(operators_side(small) + ADMIN, json={"dry_run": True}, timeout=SECONDS)
+    shown = until(small, begun.json()["rebuild_id"], "compared")
+
+    assert "2 rows of the live generation are not what the log says: user_totals." == shown["error"]
+    told(0, small.operate("rebuild", "--projection", "totals"))
+
+
+@pytest.mark.xdist_group("embedded")
+def test_a_way_back_is_named_only_where_there_is_one(small: Laurels) -> None:
+    """After `rebuild` a rollback is offered, after `rebuild --keep 0` it is not."""
+    assert "`laurels rollback` goes back" in told(0, small.operate("rebuild"))
+    assert "rollback" not in told(0, small.operate("rebuild", "--keep", "0"))
+    assert {live(small): "live"} == generations(small)

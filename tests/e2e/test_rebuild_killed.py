@@ -165,15 +165,31 @@ def test_a_rebuild_that_died_after_its_switch_is_not_dropped(on_the_log: Laurels
 
 @pytest.mark.xdist_group("embedded")
 def test_another_plan_drops_what_a_killed_rebuild_left(on_the_log: Laurels) -> None:
-    """A rebuild goes on only with its own plan; whoever asks for something else begins anew."""
+    """A rebuild goes on only with its own plan; whoever asks for something else begins anew, and is told so."""
     before = live(on_the_log)
     new = die(on_the_log, "after the catching up")
 
     printed = told(0, on_the_log.operate("rebuild", "--projection", "streaks"))
 
     assert "Going on" not in printed
+    assert f"Dropped generation {new}, which was interrupted: it had other options" in printed
     assert {new + 1: "live", before: "standby"} == generations(on_the_log)
     assert "dropped" == state_of(on_the_log, new)
+
+
+@pytest.mark.xdist_group("embedded")
+def test_a_dry_run_leaves_what_a_killed_rebuild_left(on_the_log: Laurels) -> None:
+    """It is refused rather than throwing away what somebody may go on with; what a dry run left is nothing to keep."""
+    new = die(on_the_log, "in the indexes")
+    before = generations(on_the_log)
+
+    refused = told(1, on_the_log.operate("rebuild", "--dry-run"))
+
+    assert f"An interrupted rebuild left generation {new}" in refused
+    assert before == generations(on_the_log)
+    told(0, on_the_log.operate("rebuild", "--drop"))
+    dry = die(on_the_log, "in the indexes", "--dry-run")
+    assert f"Dropped generation {dry}" in told(0, on_the_log.operate("rebuild", "--dry-run", "--projection", "totals"))
 
 
 def state_of(laurels: Laurels, generation: int) -> str:
