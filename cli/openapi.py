@@ -1,10 +1,11 @@
-"""Makes the one OpenAPI document from the routes of both APIs."""
+"""Makes the one OpenAPI document from the routes of both APIs and of the operator's side."""
 
 from contextlib import nullcontext
 from typing import Any
 
 import command_api.routes
 import query_api.routes
+from projector import admin
 from shared.runtime.http import create_app
 from shared.runtime.protection import Protection
 from shared.runtime.settings import Settings
@@ -16,13 +17,19 @@ Commands answer with `Event-Position`; reads answer with `Read-Position` and wai
 `application/problem+json`. A trailing slash is optional on every path, and `HEAD` works wherever `GET` does.
 """
 
+OPERATIONS = """
+For operators: only the all-in-one process and the projectors serve these, and no gateway passes them on. They need a
+token of `LAURELS_ADMIN_TOKENS`; without that setting they answer only the machine that they run on.
+"""
+
 
 def whole_document() -> dict[str, Any]:
     """Return the OpenAPI document of the whole API."""
+    protection = Protection(Settings(_env_file=None))
     app = create_app(
-        [*query_api.routes.ROUTES, *command_api.routes.ROUTES],
+        [*query_api.routes.ROUTES, *command_api.routes.ROUTES, *admin.router(protection).routes],
         lifespan=lambda _app: nullcontext(),
-        protection=Protection(Settings(_env_file=None)),
+        protection=protection,
     )
     app.description = DESCRIPTION.strip()
     app.version = "1"
@@ -32,6 +39,7 @@ def whole_document() -> dict[str, Any]:
         {"name": "awards"},
         {"name": "commands", "description": "Commands in bulk."},
         {"name": "statistics"},
+        {"name": "operations", "description": OPERATIONS.strip()},
     ]
     document = app.openapi()
     _drop_default_validation(document)

@@ -1,6 +1,7 @@
 """The whole API as one OpenAPI document, whichever service is asked, and what it says about a path.
 
-`openapi.json` is made from the routes of both APIs by `laurels openapi`; a test holds it to them.
+`openapi.json` is made from the routes of both APIs and of the operator's side by `laurels openapi`; a test holds it to
+them.
 """
 
 import json

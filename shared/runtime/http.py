@@ -141,8 +141,10 @@ async def _on_bad_parameter(_request: Request, _error: Exception) -> Response:
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type
-    # The path may belong to the other API of a split deployment, where only the method is wrong.
-    allowed = ", ".join(allowed_methods(request.scope["path"])) or (error.headers or {}).get("Allow")
+    path = request.scope["path"]
+    # What is nothing here may belong to the other API of a split deployment, where only the method is wrong.
+    is_known = error.status_code == 405 or path.startswith(PREFIX)  # noqa: PLR2004
+    allowed = (is_known and ", ".join(allowed_methods(path))) or (error.headers or {}).get("Allow")
     if error.status_code in {404, 405} and allowed:
         detail = "The path does not answer this method."
         return problem_response(Problem(405, "method-not-allowed", detail, headers={"Allow": allowed}))
