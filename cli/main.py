@@ -27,7 +27,7 @@ from cli.stackexchange import import_dump
 from cli.status import Status, read_status
 from command_api.republishing import BeyondTheLog
 from command_api.republishing import republish as send_back
-from projector.rebuild import Plan
+from projector.rebuild import Plan, rebuildable
 from shared.runtime.database import FAILURES, Role, connect
 from shared.runtime.process import configure_logging, load_settings
 from shared.runtime.server import PortTaken
@@ -150,7 +150,9 @@ def rebuild(
     transport: Annotated[
         Carrier, typer.Option(help="Where the events are read: the log itself, or Kafka.")
     ] = Carrier.LOG,
-    projection: Annotated[str, typer.Option(help="Rebuild this projection only, and copy the others.")] = "",
+    projection: Annotated[
+        str, typer.Option(help=f"Rebuild only this one of {', '.join(rebuildable())}, and copy the others.")
+    ] = "",
     keep: Annotated[int, typer.Option(min=0, help="Generations that go on standing by, for a rollback.")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Build and compare, but do not switch.")] = False,
     drop: Annotated[bool, typer.Option("--drop", help="Only drop what an interrupted rebuild left.")] = False,

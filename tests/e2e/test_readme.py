@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from projector.rebuild import rebuildable
 from shared.runtime.settings import Settings
 from tests.support.deployments import Laurels
 from tests.support.processes import ROOT
@@ -105,6 +106,11 @@ def test_the_tour_compares_what_it_prints() -> None:
 def test_the_readme_lists_every_setting_with_its_default() -> None:
     """The table of settings has the names and defaults of the code, in its order."""
     assert list(defaults().items()) == TABLE_ROW.findall(readme())
+
+
+def test_the_readme_names_every_projection() -> None:
+    """Whoever rebuilds one of them finds its name."""
+    assert [] == [name for name in rebuildable() if f"`{name}`" not in readme()]
 
 
 def test_the_example_file_lists_every_setting_with_its_default() -> None:
