@@ -10,7 +10,7 @@ import asyncpg
 
 from projector import batch
 from projector.batch import Batch, Held, LogBatch, Poison, RecordBatch, UnknownEvents, UnreadableEvent
-from projector.projections import PROJECTIONS, STATEMENTS
+from projector.projections import PROJECTIONS
 from projector.quarantine import put_aside
 from shared.read_models import PROJECTED_CHANNEL, schema_name
 from shared.runtime.database import COMMAND_TIMEOUT, Connection, OwnConnection, Role, connect
@@ -155,9 +155,17 @@ class Runner:
 
     async def _fold_in_bulk(self, events: Batch, bulk: Bulk) -> None:
         await bulk.prepare(self._connection)
-        for number, statement in enumerate(STATEMENTS, 1):
-            await bulk.stepped(events, number / (len(STATEMENTS) + 1))
-            await self._connection.execute(statement)
+        empty = all(advance.old == 0 for advance in events.advances)
+        for number, projection in enumerate(PROJECTIONS, 1):
+            await bulk.stepped(events, number / (len(PROJECTIONS) + 1))
+            late = projection.keyed_late if empty else ()
+            for table in late:
+                await self._connection.execute(f"ALTER TABLE {table.name} DROP CONSTRAINT {table.name}_pkey")
+            for statement in projection.statements:
+                await self._connection.execute(statement)
+            for table in late:
+                key = ", ".join(column.name for column in table.primary_key.columns)
+                await self._connection.execute(f"ALTER TABLE {table.name} ADD PRIMARY KEY ({key})")
 
     async def _advance(self, events: Batch) -> None:
         # First of all, so that the rows stay locked: whoever else has the same batch waits here, and is refused.

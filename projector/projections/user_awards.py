@@ -40,4 +40,5 @@ PROJECTION = Projection(
     tables=(user_awards,),
     types=("achievement-awarded", "award-revoked"),
     statements=(PROJECT,),
+    keyed_late=(user_awards,),
 )

@@ -63,9 +63,10 @@ def _change_the_projection() -> None:
 def _change_the_reads() -> None:
     queries = importlib.import_module("query_api.queries.users")
     columns = f"{queries.COLUMNS}, origin"
+    by_name = queries.USER_BY_NAME
     _set(
         queries,
-        USER_BY_NAME=queries.USER_BY_NAME.replace(queries.COLUMNS, columns),
+        USER_BY_NAME=replace(by_name, query=by_name.query.replace(queries.COLUMNS, columns)),
         USERS=queries.USERS.replace(queries.COLUMNS, columns),
     )
     routes = importlib.import_module("query_api.routes.users")
