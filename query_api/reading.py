@@ -92,9 +92,10 @@ _PARAMETER = re.compile(r"\$(\d+)")
 
 @dataclass(slots=True)
 class _Group:
-    """The look-ups of one kind that wait, and how many groups of them are under way."""
+    """The look-ups of one kind that wait, what they share, and how many groups of them are under way."""
 
     text: str
+    shared: Sequence[Any] = ()
     waiting: list[tuple[Sequence[Any], asyncio.Future[Reading]]] = field(default_factory=list)
     under_way: int = 0
 
@@ -118,34 +119,33 @@ class Reader:
     async def look_up(self, lookup: Lookup, *arguments: Any, shared: Sequence[Any] = ()) -> Reading:  # noqa: ANN401 - the same
         """Return the answer to a question that is put together with those that wait meanwhile. Raises a database error.
 
-        `shared` is what is the same for all who ask at one time.
+        `shared` is what is the same for all who ask at one time, as the latest of them has it.
         """
         group = self._groups.get(lookup)
         if group is None:
             group = self._groups[lookup] = _Group(lookup.text)
         future: asyncio.Future[Reading] = asyncio.get_running_loop().create_future()
         group.waiting.append((arguments, future))
+        group.shared = shared
         if group.under_way < GROUPS_AT_ONCE:
-            task = asyncio.create_task(self._serve(group, shared))
+            group.under_way += 1
+            task = asyncio.create_task(self._serve(group))
             self._serving.add(task)
             task.add_done_callback(self._serving.discard)
         return await future
 
-    async def _serve(self, group: _Group, shared: Sequence[Any]) -> None:
-        group.under_way += 1
+    async def _serve(self, group: _Group) -> None:
         try:
             while group.waiting:
-                asked, group.waiting = group.waiting[:GROUP_LIMIT], group.waiting[GROUP_LIMIT:]
-                await self._answer(group.text, asked, shared)
+                await self._answer(group)
         finally:
             group.under_way -= 1
 
-    async def _answer(
-        self, text: str, asked: Sequence[tuple[Sequence[Any], asyncio.Future[Reading]]], shared: Sequence[Any]
-    ) -> None:
+    async def _answer(self, group: _Group) -> None:
+        asked, group.waiting = group.waiting[:GROUP_LIMIT], group.waiting[GROUP_LIMIT:]
+        columns = zip(*(arguments for arguments, _ in asked), strict=True)
         try:
-            columns = zip(*(arguments for arguments, _ in asked), strict=True)
-            rows = await self._ask(text, [*map(list, columns), *shared])
+            rows = await self._ask(group.text, [*map(list, columns), *group.shared])
         except Exception as error:  # noqa: BLE001 - whatever it is, it is for those who asked
             for _, future in asked:
                 if not future.done():
