@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from prometheus_client import Counter, Histogram
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.routing import BaseRoute, request_response
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.domain.errors import DomainError, InvalidInput
@@ -50,10 +50,11 @@ class Route(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Awaitable[Response]], **options: Any) -> None:  # noqa: ANN401
         super().__init__(path, endpoint, **options)
 
-        async def answer(request: Request) -> Response:
-            return await endpoint(request, **request.path_params)
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            response = await endpoint(Request(scope, receive, send), **scope["path_params"])
+            await response(scope, receive, send)
 
-        self.app = request_response(answer)
+        self.app = answer
 
 
 def api_router(prefix: str = "", *, tag: str) -> APIRouter:
