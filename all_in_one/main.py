@@ -22,6 +22,7 @@ from projector import admin
 from projector.admin import administration
 from projector.rebuild import ENDINGS, renew
 from query_api.hot import HotReads
+from shared.freshness import Promises
 from shared.gauges import refresh_positions
 from shared.runtime import checks
 from shared.runtime.background import background
@@ -39,19 +40,22 @@ class Stopped(Exception):
     """The message is one sentence for the operator: why the service ended by itself."""
 
 
-def app(settings: Settings) -> FastAPI:
-    """Return all services as one application."""
+def app(settings: Settings, *, alone: bool) -> FastAPI:
+    """Return all services as one application; `alone` if no other process serves their database."""
     ready: dict[str, Check] = {}
+    promises = Promises()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
-            commands, found = await stack.enter_async_context(command_api.main.commands(settings))
-            queries, _ = await stack.enter_async_context(query_api.main.queries(settings))
+            commands, found = await stack.enter_async_context(command_api.main.commands(settings, promises))
+            queries, found_too = await stack.enter_async_context(
+                query_api.main.queries(settings, promises, alone=alone)
+            )
             projecting = await stack.enter_async_context(projector.main.projecting(settings))
             pool = await stack.enter_async_context(open_pool(settings.database_url, Role.PROJECTOR, size=2))
             app.state.administration = await stack.enter_async_context(administration(settings, pool))
-            ready.update(found, projector=projecting)
+            ready.update(found, statistics=found_too["statistics"], projector=projecting)
             if settings.transport is Transport.KAFKA:
                 relay = command_api.relay.Relay(settings)
                 task = await stack.enter_async_context(background(relay.run()))
@@ -111,7 +115,8 @@ async def _up(
         started.set()
         base_url = _base_url(settings, listener.getsockname()[1])
         with _instance_file(settings, base_url):
-            running = server(app(configured))
+            # The data folder's lock lets no other process in.
+            running = server(app(configured, alone=not settings.database_url))
             tasks = [
                 asyncio.create_task(running.serve(sockets=[listener])),
                 asyncio.create_task(stop.wait()),

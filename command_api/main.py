@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from command_api import appender, idempotency
 from command_api.routes import ROUTES
 from command_api.routes.answering import Service
-from shared.freshness import following
+from shared.freshness import Promises, following
 from shared.runtime import checks
 from shared.runtime.background import background
 from shared.runtime.database import FAILURES, Pool, Role, open_pool
@@ -26,12 +26,12 @@ FORGET_SECONDS = 60.0
 
 
 @contextlib.asynccontextmanager
-async def commands(settings: Settings) -> AsyncIterator[tuple[Service, dict[str, Check]]]:
+async def commands(settings: Settings, promises: Promises) -> AsyncIterator[tuple[Service, dict[str, Check]]]:
     """Run what the command routes work with; yield it with the checks that say whether it is ready."""
     async with (
         open_pool(settings.database_url, Role.COMMAND, size=POOL_SIZE) as pool,
         appender.running(settings.database_url) as (writer, writing),
-        following(settings.database_url, Role.COMMAND, pool) as (freshness, watching),
+        following(settings.database_url, Role.COMMAND, pool, promises) as (freshness, watching),
         background(_forget_answers(pool, settings.idempotency_hours)),
     ):
         context = {"languages": settings.language_set}
@@ -51,7 +51,7 @@ def app(settings: Settings) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with commands(settings) as (service, found):
+        async with commands(settings, Promises()) as (service, found):
             app.state.commands = service
             ready.update(found)
             yield

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from query_api.hot import Whereabouts
+from query_api.hot import HotAnswers
 from query_api.paging import integer
 from query_api.reading import Reader, Reading
 from shared.event_log import head_position
@@ -27,7 +27,7 @@ class Service:
 
     reader: Reader
     freshness: Freshness
-    whereabouts: Whereabouts
+    hot: HotAnswers
 
 
 def service(request: Request) -> Service:

@@ -3,6 +3,9 @@
 What is kept is never trusted by itself: the database is asked where the read models are, once for all who ask at that
 moment, and an answer is given only if it was made there. So nobody reads less than was promised to them, in any
 process, and the database is asked some hundred times a second however many read.
+
+Where one process serves the database alone it knows what it promised, so it need not ask: it gives what it has as long
+as that is no less, and makes the answers that are asked for anew in the background when the read models have moved.
 """
 
 import asyncio
@@ -19,9 +22,10 @@ import asyncpg
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from query_api.today import QUARTER
-from shared.read_models import SERVED
-from shared.runtime.background import background
-from shared.runtime.database import FAILURES, Backoff, OwnConnection, Role, connect
+from shared.freshness import Promises
+from shared.read_models import PROJECTED_CHANNEL, SERVED
+from shared.runtime.background import background, heard
+from shared.runtime.database import FAILURES, Backoff, OwnConnection, Role, connect, listen
 from shared.runtime.http import PREFIX
 
 logger = logging.getLogger(__name__)
@@ -36,21 +40,26 @@ UNCHANGED_HEADERS: Final = frozenset({b"etag", b"read-position"})
 
 # The rows of a partition may move before the Read-Position does, and a retried record moves rows and no position.
 WHERE: Final = f"""
-SELECT s.generation, (SELECT sum(position) FROM progress p WHERE p.generation = s.generation)::bigint AS progress,
+SELECT s.generation, p.progress, p.position,
        (SELECT count(*) FROM quarantine q WHERE q.generation = s.generation AND NOT q.applied) AS aside
-FROM ({SERVED}) AS s
+FROM ({SERVED}) AS s, LATERAL (
+    SELECT sum(position)::bigint AS progress, min(position) AS position FROM progress WHERE generation = s.generation
+) AS p
 """  # noqa: S608 - put together from constants
 ASK_SECONDS: Final = 2.0
+POLL_SECONDS: Final = 0.25
+"""How often it is asked without a notification."""
 
 
 class Place(NamedTuple):
     """Where the read models are: the generation that is served, how far its partitions are, and what is put aside.
 
-    While the place is the same, the rows are.
+    While the place is the same, the rows are. `position` is that of the partition that is least far.
     """
 
     generation: int
     progress: int
+    position: int
     aside: int
 
 
@@ -59,14 +68,14 @@ class Whereabouts:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._connected = False
+        self.connected = False
         self._asked: list[asyncio.Future[Place]] = []
         self._waiting: list[asyncio.Future[Place]] = []
         self._poke = asyncio.Event()
 
     async def now(self) -> Place:
         """Return where they are, asked after this call. Raises ConnectionError while that cannot be asked."""
-        if not self._connected:
+        if not self.connected:
             raise ConnectionError("there is no connection to ask on")
         future: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
@@ -82,7 +91,7 @@ class Whereabouts:
                 try:
                     await self._answer(connection, backoff)
                 finally:
-                    self._connected = False
+                    self.connected = False
                     self._fail()
                     connection.terminate()
             except FAILURES as error:
@@ -91,7 +100,7 @@ class Whereabouts:
 
     async def _answer(self, connection: OwnConnection, backoff: Backoff) -> None:
         question = await connection.prepare(WHERE)
-        self._connected = True
+        self.connected = True
         while True:
             await self._poke.wait()
             self._poke.clear()
@@ -100,7 +109,7 @@ class Whereabouts:
             if row is None:
                 raise asyncpg.InterfaceError("there is no generation that could be served")
             backoff.reset()
-            place = Place(row["generation"], row["progress"], row["aside"])
+            place = Place(*row)
             for future in self._asked:
                 if not future.done():
                     future.set_result(place)
@@ -112,62 +121,93 @@ class Whereabouts:
         self._asked, self._waiting = [], []
 
 
-@contextlib.asynccontextmanager
-async def whereabouts(url: str) -> AsyncIterator[tuple[Whereabouts, asyncio.Task[None]]]:
-    """Run a Whereabouts for as long as the context lasts; yield it with its task."""
-    found = Whereabouts(url)
-    async with background(found.run()) as task:
-        yield found, task
-
-
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """A response as it was made, and the route that made it; only one of 200 has an ETag."""
+    """A response as it was made, and the route that made it; only one of 200 has an ETag and a position."""
 
     status: int
     headers: Sequence[tuple[bytes, bytes]]
     body: bytes
     etag: bytes | None
+    position: int
     route: object
 
 
-Key = tuple[str, bytes, int, Place]
-"""Path, query, the quarter of an hour, and where the read models were before the answer was made."""
+Question = tuple[str, bytes]
+"""Path and query."""
+Key = tuple[Question, int, Place]
+"""What was asked, the quarter of an hour, and where the read models were before the answer was made."""
 
 
-class HotReads:
-    """Answers from what is kept where it can, and keeps what the application answers; stands right behind the edge."""
+class HotAnswers:
+    """What is kept, and how it is made. Run `run()` as a task; it ends when cancelled.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    With `promises`, this process is the only one that gives any.
+    """
+
+    def __init__(self, url: str, promises: Promises | None) -> None:
+        self._url, self._promises = url, promises
+        self._whereabouts = Whereabouts(url)
         self._kept: OrderedDict[Key, _Answer] = OrderedDict()
         self._making: dict[Key, asyncio.Task[_Answer]] = {}
+        self._asked: dict[Question, tuple[ASGIApp, Scope]] = {}
+        self._settled: Place | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if not scope["path"].startswith(PATHS) or not _may_be_kept(scope):
-            await self._app(scope, receive, send)
-            return
-        try:
-            place = await scope["app"].state.queries.whereabouts.now()
-        except ConnectionError:
-            await self._app(scope, receive, send)
-            return
-        key = (scope["path"], scope["query_string"], int(time.time()) // QUARTER, place)
-        found = self._kept.get(key) or await self._made(key, scope)
-        scope["route"] = found.route
-        await _send(found, scope, send)
+    async def answer(self, app: ASGIApp, scope: Scope) -> _Answer:
+        """Return the answer to a request. Raises ConnectionError while it is not known where the read models are."""
+        question = scope["path"], scope["query_string"]
+        place = self._at_hand() or await self._whereabouts.now()
+        key = question, _quarter(), place
+        found = self._kept.get(key) or await self._made(key, app, scope)
+        if self._promises is not None:
+            self._promises.give(found.position)
+            self._asked[question] = app, scope
+        return found
 
-    async def _made(self, key: Key, scope: Scope) -> _Answer:
+    async def run(self) -> None:
+        """Ask and, where this process is alone, keep up with the read models, until cancelled."""
+        async with contextlib.AsyncExitStack() as stack:
+            if self._promises is not None:
+                await stack.enter_async_context(background(self._keep_up()))
+            await self._whereabouts.run()
+
+    def _at_hand(self) -> Place | None:
+        """Return the place whose answers are ready, unless somebody was promised more."""
+        settled = self._settled
+        if self._promises is None or settled is None or not self._whereabouts.connected:
+            return None
+        return settled if settled.position >= self._promises.position else None
+
+    async def _keep_up(self) -> None:
+        moved = asyncio.Event()
+        async with background(listen(self._url, Role.QUERY, PROJECTED_CHANNEL, moved.set)):
+            while True:
+                await heard(moved, POLL_SECONDS)
+                moved.clear()
+                try:
+                    await self._settle(await self._whereabouts.now())
+                except ConnectionError:
+                    self._settled = None
+
+    async def _settle(self, place: Place) -> None:
+        """Make what was asked for since the read models moved last, and only then give it instead of what there was."""
+        if place == self._settled:
+            return
+        asked, self._asked = self._asked, {}
+        making = [self._made((question, _quarter(), place), *how) for question, how in asked.items()]
+        await asyncio.gather(*making, return_exceptions=True)
+        self._settled = place
+
+    async def _made(self, key: Key, app: ASGIApp, scope: Scope) -> _Answer:
         """Have the application answer, once for all who ask for the same at the same place."""
         task = self._making.get(key)
         if task is None:
-            task = self._making[key] = asyncio.create_task(self._make(key, scope))
+            task = self._making[key] = asyncio.create_task(self._make(key, app, scope))
         return await asyncio.shield(task)
 
-    async def _make(self, key: Key, scope: Scope) -> _Answer:
+    async def _make(self, key: Key, app: ASGIApp, scope: Scope) -> _Answer:
         try:
-            made = await _answered(self._app, scope)
+            made = await _answered(app, scope)
         finally:
             del self._making[key]
         if made.etag is not None:
@@ -175,6 +215,38 @@ class HotReads:
             if len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         return made
+
+
+@contextlib.asynccontextmanager
+async def hot_answers(url: str, promises: Promises | None) -> AsyncIterator[tuple[HotAnswers, asyncio.Task[None]]]:
+    """Run HotAnswers for as long as the context lasts; yield it with its task."""
+    hot = HotAnswers(url, promises)
+    async with background(hot.run()) as task:
+        yield hot, task
+
+
+class HotReads:
+    """Gives the answers that are kept, or has the application answer; stands right behind the edge."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if not scope["path"].startswith(PATHS) or not _may_be_kept(scope):
+            await self._app(scope, receive, send)
+            return
+        try:
+            found = await scope["app"].state.queries.hot.answer(self._app, scope)
+        except ConnectionError:
+            await self._app(scope, receive, send)
+            return
+        scope["route"] = found.route
+        await _send(found, scope, send)
+
+
+def _quarter() -> int:
+    return int(time.time()) // QUARTER
 
 
 async def _answered(app: ASGIApp, scope: Scope) -> _Answer:
@@ -196,11 +268,12 @@ async def _answered(app: ASGIApp, scope: Scope) -> _Answer:
         logger.exception("a statistic could not be answered")
     start, *bodies = messages
     body = b"".join(message.get("body", b"") for message in bodies)
-    headers, etag = list(start["headers"]), None
+    headers, etag, position = list(start["headers"]), None, 0
     if start["status"] == 200:  # noqa: PLR2004 - what is wrong is not kept
+        position = int(dict(headers)[b"read-position"])
         etag = b'"' + hashlib.blake2b(body, digest_size=12).hexdigest().encode() + b'"'
         headers.append((b"etag", etag))
-    return _Answer(start["status"], headers, body, etag, asked.get("route"))
+    return _Answer(start["status"], headers, body, etag, position, asked.get("route"))
 
 
 def _may_be_kept(scope: Scope) -> bool:

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 
 from query_api.answering import Service
-from query_api.hot import HotReads, whereabouts
+from query_api.hot import HotReads, hot_answers
 from query_api.reading import SESSION, Reader
 from query_api.routes import ROUTES
-from shared.freshness import following
+from shared.freshness import Promises, following
 from shared.gauges import refresh_positions
 from shared.runtime import checks
 from shared.runtime.database import Role, open_pool
@@ -22,19 +22,24 @@ POOL_SIZE = 10
 
 
 @contextlib.asynccontextmanager
-async def queries(settings: Settings) -> AsyncIterator[tuple[Service, dict[str, Check]]]:
-    """Run what the reads work with; yield it with the checks that say whether it is ready."""
+async def queries(
+    settings: Settings, promises: Promises, *, alone: bool = False
+) -> AsyncIterator[tuple[Service, dict[str, Check]]]:
+    """Run what the reads work with; yield it with the checks that say whether it is ready.
+
+    `alone` says that no other process serves this database: whatever a client was promised is in `promises`.
+    """
     async with (
         open_pool(settings.database_url, Role.QUERY, size=POOL_SIZE, settings=SESSION) as pool,
-        following(settings.database_url, Role.QUERY, pool) as (freshness, watching),
-        whereabouts(settings.database_url) as (found, answering),
+        following(settings.database_url, Role.QUERY, pool, promises) as (freshness, watching),
+        hot_answers(settings.database_url, promises if alone else None) as (hot, keeping),
     ):
         yield (
-            Service(Reader(pool, settings.recompute_seconds), freshness, found),
+            Service(Reader(pool, promises, settings.recompute_seconds), freshness, hot),
             {
                 "database": checks.database(pool),
                 "freshness": checks.running(watching),
-                "whereabouts": checks.running(answering),
+                "statistics": checks.running(keeping),
             },
         )
 
@@ -45,7 +50,7 @@ def app(settings: Settings) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with queries(settings) as (service, found):
+        async with queries(settings, Promises()) as (service, found):
             app.state.queries, app.state.languages = service, settings.language_set
             ready.update(found)
             yield

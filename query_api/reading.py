@@ -12,6 +12,7 @@ from typing import Any
 
 import asyncpg
 
+from shared.freshness import Promises
 from shared.read_models import SERVED, schema_name, served_generation
 from shared.runtime.database import Connection, Pool, Record
 from shared.runtime.problems import Problem, unavailable
@@ -103,8 +104,9 @@ class _Group:
 class Reader:
     """Asks the generation that is served. Queries name its tables as `{g}.table`, and it itself as `{generation}`."""
 
-    def __init__(self, pool: Pool, recompute_seconds: float = RECOMPUTE_SECONDS) -> None:
+    def __init__(self, pool: Pool, promises: Promises, recompute_seconds: float = RECOMPUTE_SECONDS) -> None:
         self.pool = pool
+        self._promises = promises
         self._generation = 0
         self._texts: dict[tuple[str, int], str] = {}
         self._groups: dict[Lookup, _Group] = {}
@@ -114,7 +116,7 @@ class Reader:
 
     async def read(self, query: str, *arguments: Any) -> Reading:  # noqa: ANN401 - whatever PostgreSQL takes
         """Return the answer of the generation that is served as it is given. Raises a database error."""
-        return _reading(await self._ask(WRAPPED.replace("{asked}", ONCE).replace("{query}", query), arguments))
+        return self._reading(await self._ask(WRAPPED.replace("{asked}", ONCE).replace("{query}", query), arguments))
 
     async def look_up(self, lookup: Lookup, *arguments: Any, shared: Sequence[Any] = ()) -> Reading:  # noqa: ANN401 - the same
         """Return the answer to a question that is put together with those that wait meanwhile. Raises a database error.
@@ -154,7 +156,7 @@ class Reader:
         for number, own in groupby(rows, itemgetter("number")):
             future = asked[number - 1][1]
             if not future.done():
-                future.set_result(_reading(list(own)))
+                future.set_result(self._reading(list(own)))
 
     async def _ask(self, text: str, arguments: Sequence[Any]) -> Sequence[Record]:
         async with self.pool.acquire() as connection:
@@ -173,6 +175,10 @@ class Reader:
                 self._switch(rows[0]["served"])
         raise asyncpg.InterfaceError(_UNSTEADY)
 
+    def _reading(self, rows: Sequence[Record]) -> Reading:
+        self._promises.give(rows[0]["read_position"])
+        return Reading([row for row in rows if row["found"]], rows[0]["read_position"])
+
     async def recompute(self, query: str, *arguments: Any) -> Reading:  # noqa: ANN401 - whatever PostgreSQL takes
         """Return the answer to a question that looks at many rows.
 
@@ -182,11 +188,13 @@ class Reader:
         async with self._turn(ends), self.pool.acquire() as connection:
             for _ in range(ATTEMPTS):
                 try:
-                    return await _recomputed(connection, ends, query, arguments)
+                    reading = await _recomputed(connection, ends, query, arguments)
                 except DROPPED:
                     continue
                 except asyncpg.QueryCanceledError:
                     raise self._too_large() from None
+                self._promises.give(reading.position)
+                return reading
         raise asyncpg.InterfaceError(_UNSTEADY)
 
     @contextlib.asynccontextmanager
@@ -220,10 +228,6 @@ class Reader:
         if qualified is None:
             qualified = self._texts[text, generation] = _qualified(text, generation)
         return qualified
-
-
-def _reading(rows: Sequence[Record]) -> Reading:
-    return Reading([row for row in rows if row["found"]], rows[0]["read_position"])
 
 
 _UNSTEADY = "the served generation changed with every attempt"

@@ -17,11 +17,22 @@ POLL_SECONDS = 0.25
 """How often a waiter looks by itself; notifications only make it quicker."""
 
 
+class Promises:
+    """What this process has told anybody is visible: every event up to `position`."""
+
+    def __init__(self) -> None:
+        self.position = 0
+
+    def give(self, position: int) -> None:
+        """Note that somebody is told so."""
+        self.position = max(self.position, position)
+
+
 class Freshness:
     """Knows how far the live read models are, as soon as somebody waits for it. Run `run()` as a task."""
 
-    def __init__(self, url: str, role: Role, pool: Pool) -> None:
-        self._url, self._role, self._pool = url, role, pool
+    def __init__(self, url: str, role: Role, pool: Pool, promises: Promises) -> None:
+        self._url, self._role, self._pool, self._promises = url, role, pool, promises
         self._waiting: set[tuple[int, asyncio.Future[None]]] = set()
         self._poke = asyncio.Event()
 
@@ -40,6 +51,7 @@ class Freshness:
             return False
         finally:
             self._waiting.discard((position, future))
+        self._promises.give(position)
         return True
 
     async def run(self) -> None:
@@ -67,8 +79,10 @@ class Freshness:
 
 
 @contextlib.asynccontextmanager
-async def following(url: str, role: Role, pool: Pool) -> AsyncIterator[tuple[Freshness, asyncio.Task[None]]]:
+async def following(
+    url: str, role: Role, pool: Pool, promises: Promises
+) -> AsyncIterator[tuple[Freshness, asyncio.Task[None]]]:
     """Run a Freshness for as long as the context lasts; yield it with its task."""
-    freshness = Freshness(url, role, pool)
+    freshness = Freshness(url, role, pool, promises)
     async with background(freshness.run()) as task:
         yield freshness, task

@@ -92,6 +92,26 @@ def test_nobody_reads_less_than_they_wrote(fresh_laurels: FreshLaurels) -> None:
         list(reading)
 
 
+def test_reads_of_different_kinds_never_go_back(fresh_laurels: FreshLaurels) -> None:
+    """What is kept ready is never behind what another read said, however fast awards come in that nobody waits for."""
+    laurels = fresh_laurels()
+    user, achievement = create_user(laurels)["username"], define_achievement(laurels)["achievement_id"]
+    award(laurels, user, achievement)
+    reads = ("/api/v1/users/", PATH + "max-count", f"/api/v1/users/{user}/stats/", PATH + "streak?days=2")
+
+    def write(_number: int) -> None:
+        for _ in range(TIMES):
+            path, body = user_path(user, "/achievements/"), {"achievement_id": achievement}
+            send(laurels, "POST", path, body, headers={"Prefer": "respond-async"})
+
+    with ThreadPoolExecutor(3) as writers:
+        writing = writers.map(write, range(3))
+        positions = [int(laurels.http.get(path).headers["Read-Position"]) for _ in range(3 * TIMES) for path in reads]
+        list(writing)
+    assert sorted(positions) == positions
+    assert positions[0] < positions[-1], "nothing came in meanwhile"
+
+
 def test_what_is_wrong_is_not_kept(fresh_laurels: FreshLaurels) -> None:
     """A 404 or a 400 carries no ETag, and gives way as soon as there is an answer."""
     laurels = fresh_laurels()

@@ -13,6 +13,7 @@ from query_api.time_travel import SETTLED
 from shared.events.codec import UPCASTERS
 from shared.events.envelope import RecordedEvent
 from shared.events.types import AchievementAwarded, AwardRevoked, UserChanged, UserCreated
+from shared.freshness import Promises
 from shared.runtime.database import OwnConnection, Role, connect, open_pool
 from shared.runtime.problems import Problem
 from tests.support import oracle, projected_log
@@ -181,7 +182,7 @@ def test_a_recomputation_is_bounded(log: ProjectedLog) -> None:
 
     async def work() -> tuple[Problem, object, object]:
         async with open_pool(log.url, Role.QUERY, size=1) as pool:
-            reader = Reader(pool, 0.2)
+            reader = Reader(pool, Promises(), 0.2)
             with pytest.raises(Problem) as raised:
                 await reader.recompute("SELECT pg_sleep(30)")
             reading = await reader.read("SELECT current_setting('statement_timeout') AS setting")
@@ -200,7 +201,7 @@ def test_the_wait_for_a_turn_counts(log: ProjectedLog) -> None:
 
     async def work() -> tuple[list[object], float, int]:
         async with open_pool(log.url, Role.QUERY, size=10) as pool:
-            reader = Reader(pool, 0.5)
+            reader = Reader(pool, Promises(), 0.5)
             started = asyncio.get_running_loop().time()
             asked = [asyncio.create_task(reader.recompute("SELECT pg_sleep(30)")) for _ in range(8)]
             await asyncio.sleep(0)
@@ -221,7 +222,7 @@ def test_many_awards_are_too_many(log: ProjectedLog) -> None:
     async def work() -> Problem:
         await log.fill_awards(200_000)
         async with open_pool(log.url, Role.QUERY, size=1) as pool:
-            reader = Reader(pool, 0.02)
+            reader = Reader(pool, Promises(), 0.02)
             with pytest.raises(Problem) as raised:
                 await reader.recompute(projected_log.QUERIES_OF_THE_PAST["max_count"], 2**62, None, False)  # noqa: FBT003 - an argument of SQL
             return raised.value

@@ -23,6 +23,7 @@ from query_api.routes.explanations import STATS_FIELDS
 from query_api.time_travel import EVERYTHING
 from shared.events.cloudevents import Consumed, from_record, to_headers
 from shared.events.envelope import RecordedEvent, partition_of
+from shared.freshness import Promises
 from shared.read_models import visible_position
 from shared.runtime.database import OwnConnection, Role, connect, open_pool
 from shared.runtime.database import Record as DatabaseRecord
@@ -84,7 +85,7 @@ class ProjectedLog:
         await admin.execute("SET session_replication_role = replica")
         stack = AsyncExitStack()
         pool = await stack.enter_async_context(open_pool(url, Role.QUERY, size=1, settings=SESSION))
-        return cls(url, admin, await Runner.open(url, GENERATION), Reader(pool), stack)
+        return cls(url, admin, await Runner.open(url, GENERATION), Reader(pool, Promises()), stack)
 
     async def reopen(self) -> None:
         """Have a new runner, which prepares the projections as they are now."""
