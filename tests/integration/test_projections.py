@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from projector import runner
+from projector import loading, runner
 from projector.batch import MissingEvents, UnknownEvents
 from projector.generation import metadata
 from projector.rebuild import rebuildable
@@ -332,6 +332,37 @@ def test_a_generation_beside_is_the_same(log: ProjectedLog, history: History) ->
 
     built = synchronously(work())
     assert [oracle.tables(history)] * len(built) == built
+
+
+@pytest.mark.parametrize("limit", [1, 4, len(EVENTFUL)])
+def test_any_ranges_of_a_bulk_load_give_the_same_rows(
+    log: ProjectedLog, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    """A table that gets its key late has it after the first range, and what follows finds it."""
+    monkeypatch.setattr(loading, "BULK_LIMIT", limit)
+
+    async def work() -> oracle.Tables:
+        await log.restart(rows_of(EVENTFUL))
+        return await log.build(len(EVENTFUL))
+
+    assert oracle.tables(EVENTFUL) == synchronously(work())
+
+
+def test_poison_in_a_bulk_load_is_put_aside(log: ProjectedLog) -> None:
+    """An award that cannot be applied is found wherever it lies in a range, and the others are in the rows."""
+    events = rows_of(EVENTFUL)
+    awards = [number for number, event in enumerate(events) if event.type == "achievement-awarded"]
+    bad = awards[-1]
+    events[bad] = replace(events[bad], data=events[bad].data.replace('"points":', '"points":"many","p":', 1))
+
+    async def work() -> oracle.Tables:
+        await log.restart(events)
+        return await log.build(len(events))
+
+    built = synchronously(work())
+    whole = oracle.tables([*EVENTFUL[:bad], *EVENTFUL[bad + 1 :]])
+    assert [bad + 1] == [position for position, _ in built.pop("quarantine")]
+    assert whole["user_awards"] == built["user_awards"]
 
 
 @brief

@@ -23,8 +23,12 @@ from query_api.routes.explanations import STATS_FIELDS
 from query_api.time_travel import EVERYTHING
 from shared.events.cloudevents import Consumed, from_record, to_headers
 from shared.events.envelope import RecordedEvent, partition_of
+<<<<<<< HEAD
 from shared.freshness import Promises
 from shared.read_models import visible_position
+=======
+from shared.read_models import schema_name, visible_position
+>>>>>>> aca68be (See that a bulk load leaves no key out, in any ranges and around an event that cannot be applied)
 from shared.runtime.database import OwnConnection, Role, connect, open_pool
 from shared.runtime.database import Record as DatabaseRecord
 from tests.support import oracle
@@ -67,6 +71,11 @@ EMPTY = "; ".join(
         "UPDATE progress SET position = 0, kafka_offset = NULL",
     ]
 )
+
+INDEXES = """
+SELECT indexname, replace(indexdef, schemaname || '.', '') AS definition FROM pg_indexes
+WHERE schemaname = $1 ORDER BY indexname
+"""
 
 
 class ProjectedLog:
@@ -149,11 +158,16 @@ class ProjectedLog:
                 await load_from_log(self.url, BESIDE, upto)
             for statement in create_indexes_sql(BESIDE):
                 await connection.execute(statement)
+            assert await self.indexes(GENERATION) == await self.indexes(BESIDE)
             assert 0 == (await verify(self.url, BESIDE)).drift
             return await self.tables(BESIDE)
         finally:
             await drop(connection, BESIDE)
             await connection.close()
+
+    async def indexes(self, generation: int) -> list[DatabaseRecord]:
+        """Return the keys and indexes of a generation, none of which a rebuild may leave out."""
+        return await self._admin.fetch(INDEXES, schema_name(generation))
 
     async def drift(self) -> dict[str, int]:
         """Return how many rows `laurels verify` finds wrong, by table."""
