@@ -56,6 +56,7 @@ SETTINGS: Mapping[str, str] = {
     "max_connections": "60",
     "shared_buffers": "256MB",
     "synchronous_commit": "on",
+    # Not compressed: all that the wheel's build has is pglz, which takes longer than the rest of an append.
     "min_wal_size": "256MB",
     "max_wal_size": "2GB",
     "checkpoint_timeout": "15min",

@@ -71,7 +71,10 @@ def keyed(key: str, command: Command) -> Keyed:
 
 
 def fresh_event_ids(count: int) -> list[UUID]:
-    """Return UUIDs of version 7: ordered by time, so that the log's unique index grows at one end."""
+    """Return so many UUIDs of version 7, so that the log's unique index grows at one end.
+
+    They are ordered by time, in whole milliseconds; those of one call share theirs.
+    """
     since_epoch = (time.time_ns() // 1_000_000) << 80
     random = memoryview(os.urandom(10 * count))
     return [_version_7(since_epoch | int.from_bytes(random[at : at + 10], "big")) for at in range(0, 10 * count, 10)]

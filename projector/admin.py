@@ -141,6 +141,11 @@ class Administration:
                 logger.error("the rebuild ended: %s", error)  # noqa: TRY400 - an operator's matter, not a bug's
             else:
                 begun.set_exception(_refused(error) if isinstance(error, ENDINGS) else error)
+        except Exception as error:
+            # A bug; whoever waits for the beginning must not wait for ever.
+            if not begun.done():
+                begun.set_exception(error)
+            raise
 
 
 @contextlib.asynccontextmanager

@@ -240,9 +240,10 @@ async def _begin(connection: Connection, plan: Plan) -> Progress:
             return Progress(row["rebuild_id"], row["generation"], Phase(row["phase"]), position, resumed=True)
         is_left = row["version"] is not None and not (row["is_live"] or row["rolled_back"])
         if plan.dry_run and is_left and not begun["dry_run"]:
+            go_on = "go on with it (`laurels rebuild` with its options), or " if row["version"] == VERSION else ""
             raise Refused(
                 f"An interrupted rebuild left generation {row['generation']}, which a dry run would drop: "
-                "go on with it (`laurels rebuild` with its options), or drop it (`laurels rebuild --drop`)."
+                f"{go_on}drop it (`laurels rebuild --drop`)."
             )
         await _give_up(connection, row)
         dropped = row["generation"] if is_left else None
@@ -256,7 +257,10 @@ async def _begin(connection: Connection, plan: Plan) -> Progress:
 async def _give_up(connection: Connection, row: Any) -> bool:  # noqa: ANN401 - a row
     """Drop the generation, unless its rebuild got as far as the switch; return whether it was dropped."""
     switched = row["is_live"] or row["rolled_back"]
-    if not switched:
+    if switched:
+        # Whatever ended it came after that.
+        await connection.execute(NOTE, row["rebuild_id"], None)
+    else:
         await generations.drop(connection, row["generation"])
     await connection.execute(FINISH, row["rebuild_id"], "done" if switched else "dropped", None)
     return not switched

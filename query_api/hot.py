@@ -263,7 +263,7 @@ async def _answered(app: ASGIApp, scope: Scope) -> _Answer:
         await app(asked, receive, send)
     except Exception:
         # By then the application has answered 500, which is for everybody who waits for this.
-        if not messages:
+        if not messages or messages[0]["status"] < 500:  # noqa: PLR2004 - where the server's errors begin
             raise
         logger.exception("a statistic could not be answered")
     start, *bodies = messages

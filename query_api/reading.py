@@ -119,8 +119,9 @@ class Reader:
         return self._reading(await self._ask(WRAPPED.replace("{asked}", ONCE).replace("{query}", query), arguments))
 
     async def look_up(self, lookup: Lookup, *arguments: Any, shared: Sequence[Any] = ()) -> Reading:  # noqa: ANN401 - the same
-        """Return the answer to a question that is put together with those that wait meanwhile. Raises a database error.
+        """Return the answer to a question that is put together with those that wait meanwhile.
 
+        Raises a database error, be it for another's question in the same group.
         `shared` is what is the same for all who ask at one time, as the latest of them has it.
         """
         group = self._groups.get(lookup)
@@ -153,6 +154,7 @@ class Reader:
                 if not future.done():
                     future.set_exception(error)
             return
+        # LATERAL keeps the askers outermost, so that the rows of each come one after another.
         for number, own in groupby(rows, itemgetter("number")):
             future = asked[number - 1][1]
             if not future.done():

@@ -63,6 +63,7 @@ def _lifted(type_name: str, schema_version: int, data: str | bytes) -> dict[str,
 
 
 _READERS: dict[str, Callable[[str], object]] = {
-    "awarded_at": datetime.fromisoformat,
+    # Encoding writes the offset as it is, and every event is to say its times in UTC.
+    "awarded_at": lambda text: datetime.fromisoformat(text).astimezone(UTC),
     "local_day": date.fromisoformat,
 }

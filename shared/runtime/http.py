@@ -207,7 +207,7 @@ class Edge:
         if "\0" in path or "\ufffd" in path:
             raise invalid_input(InputError("", "The path has a character that cannot be part of a name."))
         if path.startswith(PREFIX):
-            # Read once and as they came: `Headers` searches all of them for every name.
+            # Read once, while `Headers` searches all of them for every name; the first of a name counts, as there.
             headers = dict(reversed(scope["headers"]))
             client = scope["client"][0] if scope.get("client") else "unknown"
             self._protection.check(method, _text(headers.get(b"authorization")), client)

@@ -12,6 +12,7 @@ from projector.loading import load_from_log
 from query_api.queries.users import USER_BY_NAME
 from query_api.reading import GROUP_LIMIT, GROUPS_AT_ONCE, SESSION, Lookup, Reader, Reading
 from shared.domain.names import username
+from shared.freshness import Promises
 from shared.runtime.database import Pool, Role, connect, open_pool
 from tests.support import projected_log
 from tests.support.histories import USERNAMES, history_of, recorded
@@ -41,7 +42,7 @@ async def reading(log: ProjectedLog, upto: int = 5) -> AsyncIterator[tuple[Reade
     await log.restart(recorded(HISTORY, PARTITIONS))
     await log.project(log.from_log(upto))
     async with open_pool(log.url, Role.QUERY, size=10, settings=SESSION) as pool, asyncio.timeout(SECONDS):
-        yield Reader(pool), pool
+        yield Reader(pool, Promises()), pool
 
 
 def test_everybody_has_their_own_answer(log: ProjectedLog) -> None:

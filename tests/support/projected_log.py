@@ -23,12 +23,8 @@ from query_api.routes.explanations import STATS_FIELDS
 from query_api.time_travel import EVERYTHING
 from shared.events.cloudevents import Consumed, from_record, to_headers
 from shared.events.envelope import RecordedEvent, partition_of
-<<<<<<< HEAD
 from shared.freshness import Promises
-from shared.read_models import visible_position
-=======
 from shared.read_models import schema_name, visible_position
->>>>>>> aca68be (See that a bulk load leaves no key out, in any ranges and around an event that cannot be applied)
 from shared.runtime.database import OwnConnection, Role, connect, open_pool
 from shared.runtime.database import Record as DatabaseRecord
 from tests.support import oracle
