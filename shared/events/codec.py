@@ -62,8 +62,13 @@ def _lifted(type_name: str, schema_version: int, data: str | bytes) -> dict[str,
     return values
 
 
-_READERS: dict[str, Callable[[str], object]] = {
+def _instant(text: str) -> datetime:
+    found = datetime.fromisoformat(text)
     # Encoding writes the offset as it is, and every event is to say its times in UTC.
-    "awarded_at": lambda text: datetime.fromisoformat(text).astimezone(UTC),
+    return found.astimezone(UTC) if found.tzinfo else found
+
+
+_READERS: dict[str, Callable[[str], object]] = {
+    "awarded_at": _instant,
     "local_day": date.fromisoformat,
 }
