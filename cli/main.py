@@ -31,7 +31,7 @@ from projector.rebuild import Plan, rebuildable
 from shared.runtime.database import FAILURES, Role, connect
 from shared.runtime.process import configure_logging, load_settings
 from shared.runtime.server import PortTaken
-from shared.runtime.settings import Settings
+from shared.runtime.settings import Settings, Transport
 
 app = typer.Typer(
     help="Laurels: achievements and precomputed statistics.",
@@ -110,7 +110,10 @@ def republish(
     first: Annotated[int, typer.Option("--from", min=1, help="First position of the log to publish again.")] = 1,
 ) -> None:
     """Have the relay publish the log to Kafka again; projectors skip what they have."""
-    url = database_url(load_settings())
+    settings = load_settings()
+    url = database_url(settings)
+    if settings.transport is not Transport.KAFKA:
+        fail("There is no topic: LAURELS_TRANSPORT is not kafka.")
     try:
         asyncio.run(_republish(url, first))
     except BeyondTheLog as error:

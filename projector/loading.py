@@ -109,8 +109,8 @@ async def _consume(settings: Settings, generation: int, moved: Moved) -> None:
     consumption = Consumption(settings, reader, runner)
     try:
         await ensure_topic(settings, await partition_count(reader))
-        await consumption.start()
         try:
+            await consumption.start()
             target = await head_position(reader)
             while (position := await reader.fetchval("SELECT read_position($1)", generation)) < target:
                 await consumption.step()

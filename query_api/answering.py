@@ -9,13 +9,15 @@ from fastapi import Request, Response
 from query_api.hot import HotAnswers
 from query_api.paging import integer
 from query_api.reading import Reader, Reading
+from shared.domain.errors import DomainError
 from shared.event_log import head_position
 from shared.freshness import Freshness
+from shared.read_models import visible_position
 from shared.representations import to_json
 from shared.runtime.database import Record
 from shared.runtime.http import json_response, query_parameters
 from shared.runtime.prefer import preferences
-from shared.runtime.problems import unavailable
+from shared.runtime.problems import Problem, from_domain, unavailable
 
 DEFAULT_WAIT = 1.0
 LAST_POSITION = 2**53 - 1
@@ -56,7 +58,10 @@ async def wait_for(request: Request, position: int, asked_as: str) -> None:
     if await service(request).freshness.reached(position, patience(request)):
         return
     async with service(request).reader.pool.acquire() as connection:
-        head = await head_position(connection)
+        head, visible = await head_position(connection), await visible_position(connection)
+    if position <= visible:
+        # They have by now, or it only took long to be told.
+        return
     what = "The read models have" if position <= head else f"The log is at position {head} and has"
     raise unavailable(f"{what} not reached {asked_as}.", code="behind")
 
@@ -65,6 +70,13 @@ def shown(row: Record, fields: Iterable[str]) -> dict[str, Any]:
     """Return these columns of a row; an answer about a user of whom events are in quarantine says so."""
     body = {name: row[name] for name in fields}
     return {**body, "incomplete": True} if row["incomplete"] else body
+
+
+def nothing(reading: Reading, error: DomainError) -> Problem:
+    """Return the problem of a read that found nothing; it too says up to where that is complete."""
+    problem = from_domain(error)
+    problem.headers = {"Read-Position": str(reading.position)}
+    return problem
 
 
 def answer(reading: Reading, body: Any, headers: Mapping[str, str] | None = None) -> Response:  # noqa: ANN401 - any JSON

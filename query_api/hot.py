@@ -36,7 +36,7 @@ KEPT: Final = 256
 LONGEST_QUERY: Final = 64
 NEVER_KEPT: Final = (b"min_position", b"cursor", b"as_of", b"known_at")
 
-UNCHANGED_HEADERS: Final = frozenset({b"etag", b"read-position"})
+UNCHANGED_HEADERS: Final = frozenset({b"etag", b"read-position", b"link"})
 
 # The rows of a partition may move before the Read-Position does, and a retried record moves rows and no position.
 WHERE: Final = f"""
@@ -271,7 +271,9 @@ async def _answered(app: ASGIApp, scope: Scope) -> _Answer:
     headers, etag, position = list(start["headers"]), None, 0
     if start["status"] == 200:  # noqa: PLR2004 - what is wrong is not kept
         position = int(dict(headers)[b"read-position"])
-        etag = b'"' + hashlib.blake2b(body, digest_size=12).hexdigest().encode() + b'"'
+        # Whether a page follows belongs to the answer.
+        named = body + dict(headers).get(b"link", b"")
+        etag = b'"' + hashlib.blake2b(named, digest_size=12).hexdigest().encode() + b'"'
         headers.append((b"etag", etag))
     return _Answer(start["status"], headers, body, etag, position, asked.get("route"))
 

@@ -120,7 +120,11 @@ class Keys:
 
 @router.post("/commands", **DOCUMENTATION)
 async def post_commands(request: Request) -> Response:
-    """Decide any mix of commands; one refused command refuses nothing else."""
+    """Decide any mix of commands; one refused command refuses nothing else.
+
+    With an Idempotency-Key, lines of `application/x-ndjson` have keys of their own, made from it and their number. What
+    was sent before is answered again; another command in its place is a 422 in its line; new lines are decided.
+    """
     media_type = check_media_type(request, (JSON, NDJSON))
     if not accepts(request.headers.get("accept", "*/*"), media_type):
         raise Problem(406, "not-acceptable", "The answer has the media type of the request.")
@@ -150,7 +154,9 @@ async def _answer_array(request: Request, key: str | None) -> Response:
         pending = asyncio.create_task(request_commands.answer(items))
     given += await pending if pending is not None else []
     position = _last_position(given)
-    headers = {"Idempotency-Replayed": "true"} if known and any(answer.replayed for answer in given) else {}
+    # After a restore no answer is remembered, but every event is found again.
+    again = [answer.replayed for answer in given]
+    headers = {"Idempotency-Replayed": "true"} if (known and any(again)) or (key and given and all(again)) else {}
     if position:
         headers |= await position_headers(request, position)
     return json_response(b"[" + b",".join(map(_result, given)) + b"]", headers=headers)

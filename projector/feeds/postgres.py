@@ -43,7 +43,7 @@ class PostgresFeed:
             try:
                 await self._follow(backoff)
             except TakenOver:
-                logger.warning("another projector took over; standing by")
+                logger.info("another projector took over, or generation %d is gone; standing by", self._generation)
             except (MissingEvents, UnknownEvents) as error:
                 logger.error("the projection cannot go on: %s", error)  # noqa: TRY400 - an operator's matter, not a bug's
                 self.trouble = str(error)

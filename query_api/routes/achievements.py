@@ -3,7 +3,7 @@
 import orjson
 from fastapi import Request, Response
 
-from query_api.answering import answer, parameters, service
+from query_api.answering import answer, nothing, parameters, service
 from query_api.paging import next_link, page
 from query_api.queries.achievements import ACHIEVEMENT, ACHIEVEMENTS
 from query_api.routes.documentation import read_route
@@ -48,7 +48,7 @@ async def get_achievement(request: Request, achievement_id: str) -> Response:
     await parameters(request)
     reading = await service(request).reader.read(ACHIEVEMENT, path_id("achievement_id", achievement_id))
     if not reading.rows:
-        raise UnknownAchievement("No achievement has this id.")
+        raise nothing(reading, UnknownAchievement("No achievement has this id."))
     row = reading.rows[0]
     translations = orjson.loads(row["translations"])
     return answer(reading, {**{name: row[name] for name in FIELDS}, "translations": translations})

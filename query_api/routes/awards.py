@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from query_api.answering import answer, parameters, service
+from query_api.answering import answer, nothing, parameters, service
 from query_api.paging import bad_cursor, next_link, page
 from query_api.queries.awards import USER_AWARDS
 from query_api.routes.documentation import read_route
@@ -42,7 +42,7 @@ async def list_awards(request: Request, username: str) -> Response:
     asked = (lookup_key(username), moment, award_id, wanted.limit + 1)
     reading = await service(request).reader.look_up(USER_AWARDS, *asked)
     if not reading.rows:
-        raise UnknownUser("No user has this name.")
+        raise nothing(reading, UnknownUser("No user has this name."))
     rows = [row for row in reading.rows if row["award_id"] is not None]
     shown = [{name: row[name] for name in FIELDS} for row in rows[: wanted.limit]]
     # The list is bare, so that it is incomplete is said beside it.

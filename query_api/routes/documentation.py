@@ -10,7 +10,10 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "language": {"schema": {"type": "string"}, "description": "Texts in this language where there are any."},
     "include_unawarded": {"schema": {"type": "boolean", "default": False}, "description": "Count every user."},
     "days": {"schema": {"type": "integer", "minimum": 2, "maximum": 366, "default": 7}},
-    "mode": {"schema": {"type": "string", "enum": ["longest", "current"], "default": "longest"}},
+    "mode": {
+        "schema": {"type": "string", "enum": ["longest", "current"], "default": "longest"},
+        "description": "Which run of each user is listed and measured: the longest, or the one that still goes on.",
+    },
     "as_of": {
         "schema": {"type": "string", "format": "date-time"},
         "description": "Count only awards up to this moment; without an offset it is UTC.",

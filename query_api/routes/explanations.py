@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from fastapi import Request, Response
 
-from query_api.answering import answer, parameters, service, shown
+from query_api.answering import answer, nothing, parameters, service, shown
 from query_api.paging import next_link, page
 from query_api.queries.explanations import EVENTS, STATS
 from query_api.routes.documentation import read_route
@@ -43,7 +43,7 @@ async def get_stats(request: Request, username: str) -> Response:
     today = days_of_the_world(datetime.now(UTC))
     reading = await service(request).reader.look_up(STATS, lookup_key(username), shared=(today,))
     if not reading.rows:
-        raise UnknownUser("No user has this name.")
+        raise nothing(reading, UnknownUser("No user has this name."))
     return answer(reading, shown(reading.rows[0], STATS_FIELDS))
 
 
@@ -55,7 +55,7 @@ async def list_events(request: Request, username: str) -> Response:
     after = wanted.after[0] if wanted.after else 0
     reading = await service(request).reader.read(EVENTS, lookup_key(username), after, wanted.limit + 1)
     if not reading.rows:
-        raise UnknownUser("No user has this name.")
+        raise nothing(reading, UnknownUser("No user has this name."))
     rows = [row for row in reading.rows if row["position"] is not None]
     listed = [_event(row) for row in rows[: wanted.limit]]
     # The list is bare, so that it is incomplete is said beside it.

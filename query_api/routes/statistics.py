@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import Request, Response
 
 from query_api import time_travel
-from query_api.answering import answer, parameters, service, shown
+from query_api.answering import answer, nothing, parameters, service, shown
 from query_api.queries import past, statistics
 from query_api.reading import Reading
 from query_api.routes.documentation import read_route
@@ -67,7 +67,7 @@ async def _read(request: Request, query: str, query_of_the_past: str) -> Reading
     else:
         reading = await service(request).reader.read(query, everybody)
     if not reading.rows:
-        raise NoAwards(_nobody(everybody=everybody, past=then is not None))
+        raise nothing(reading, NoAwards(_nobody(everybody=everybody, past=then is not None)))
     return reading
 
 

@@ -2,7 +2,7 @@
 
 from fastapi import Request, Response
 
-from query_api.answering import answer, parameters, service
+from query_api.answering import answer, nothing, parameters, service
 from query_api.paging import next_link, page
 from query_api.queries.users import USER_BY_NAME, USERS
 from query_api.routes.documentation import read_route
@@ -36,5 +36,5 @@ async def get_user(request: Request, username: str) -> Response:
     await parameters(request)
     reading = await service(request).reader.look_up(USER_BY_NAME, lookup_key(username))
     if not reading.rows:
-        raise UnknownUser("No user has this name.")
+        raise nothing(reading, UnknownUser("No user has this name."))
     return answer(reading, {name: reading.rows[0][name] for name in FIELDS})

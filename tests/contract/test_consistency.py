@@ -62,6 +62,16 @@ def test_every_command_answers_with_its_position(laurels: Laurels) -> None:
     assert {"true", "false"} >= {response.headers["Event-Applied"] for response in responses}
 
 
+@pytest.mark.parametrize("path", ["/users/{}", "/users/{}/achievements", "/users/{}/stats", "/users/{}/events"])
+def test_what_is_missing_says_up_to_where_it_was_looked_for(laurels: Laurels, path: str) -> None:
+    """A 404 tells "not there" from "not there yet" by its Read-Position."""
+    position = position_of(_new_user(laurels))
+    wait = {"Prefer": "wait=10"}
+    missing = get(laurels, path.format(laurels.name()), params={"min_position": position}, headers=wait)
+    assert_status(404, missing)
+    assert position <= position_of(missing, "Read-Position")
+
+
 def test_position_of_a_batch_is_that_of_its_last_event(laurels: Laurels) -> None:
     """The last award of a batch is at the position of the batch."""
     scene = given_a_scene(laurels)

@@ -72,6 +72,26 @@ def test_another_answer_has_another_etag(fresh_laurels: FreshLaurels) -> None:
     assert first.headers["ETag"] != second.headers["ETag"]
 
 
+def test_a_page_that_follows_now_is_another_answer(fresh_laurels: FreshLaurels) -> None:
+    """A page that has the same rows as before, but a next one by now, is sent whole to whoever knows it without."""
+    laurels = fresh_laurels()
+    achievement, page = define_achievement(laurels)["achievement_id"], PATH + "streak?days=2&limit=1"
+    for position in range(2):
+        user = create_user(laurels)["username"]
+        for day in ("2025-06-01", "2025-06-02"):
+            award(laurels, user, achievement, awarded_at=f"{day}T12:00:00Z")
+        if position == 0:
+            known = laurels.http.get(page)
+            assert "next" not in known.links
+    now = laurels.http.get(page, headers={"If-None-Match": known.headers["ETag"]})
+    assert_status(200, now)
+    assert known.json() == now.json()
+    assert "next" in now.links
+    again = laurels.http.get(page, headers={"If-None-Match": now.headers["ETag"]})
+    assert_status(304, again)
+    assert now.links["next"] == again.links["next"]
+
+
 def test_nobody_reads_less_than_they_wrote(fresh_laurels: FreshLaurels) -> None:
     """However many read what is kept ready, whoever was told that their award is visible sees it."""
     laurels = fresh_laurels()
