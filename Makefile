@@ -46,7 +46,7 @@ FAULTS := $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS)) $(if $(EV
 faults-twins: $(VENV)/.test ## Run the same against deliberately broken twins, and write down what caught each
 	$(BIN)/python -m tests.faults.twins
 
-bench: $(VENV)/.bench ## Measure everything beside its floor, in about ten minutes; LINE= SCALE=
+bench: $(VENV)/.bench ## Measure everything beside its floor, in about a quarter of an hour; LINE= SCALE=
 	$(BIN)/python -m bench $(if $(SCALE),--scale $(SCALE)) $(LINE)
 
 scaling: $(VENV)/.bench ## Simulate what is beyond one machine: shards, partitions, projectors
