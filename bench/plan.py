@@ -8,7 +8,7 @@ READ_USERS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Sizes and durations. At scale 1 they are those of the table; 0.2 takes about ten minutes.
+    """Sizes and durations. At scale 1 they are those of the table; 0.2 takes about a quarter of an hour.
 
     Rates hardly depend on the sizes, which is itself one of the lines.
     """
