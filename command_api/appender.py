@@ -262,11 +262,12 @@ async def _append(connection: OwnConnection, partition_positions: list[int], gro
     for position, partition in enumerate(partitions, first):
         partition_positions[partition] = position
     types = [event.type for event, _ in group.events]
-    fresh = iter(idempotency.fresh_event_ids(count))
+    event_ids = [event_id for _, event_id in group.events]
+    fresh = iter(idempotency.fresh_event_ids(event_ids.count(None)))
     await connection.execute(
         APPEND,
         list(range(first, first + count)),
-        [event_id or next(fresh) for _, event_id in group.events],
+        [event_id or next(fresh) for event_id in event_ids],
         partitions,
         types,
         [codec.SCHEMA_VERSIONS[type_name] for type_name in types],

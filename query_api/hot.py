@@ -270,9 +270,10 @@ async def _answered(app: ASGIApp, scope: Scope) -> _Answer:
     body = b"".join(message.get("body", b"") for message in bodies)
     headers, etag, position = list(start["headers"]), None, 0
     if start["status"] == 200:  # noqa: PLR2004 - what is wrong is not kept
-        position = int(dict(headers)[b"read-position"])
+        given = dict(headers)
+        position = int(given[b"read-position"])
         # Whether a page follows belongs to the answer.
-        named = body + dict(headers).get(b"link", b"")
+        named = body + given.get(b"link", b"")
         etag = b'"' + hashlib.blake2b(named, digest_size=12).hexdigest().encode() + b'"'
         headers.append((b"etag", etag))
     return _Answer(start["status"], headers, body, etag, position, asked.get("route"))

@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -88,6 +89,11 @@ class Lookup:
         return f"asked.argument_{number}" if number <= len(self.types) else parameter[0]
 
 
+@cache
+def _asked_once(query: str) -> str:
+    return WRAPPED.replace("{asked}", ONCE).replace("{query}", query)
+
+
 _PARAMETER = re.compile(r"\$(\d+)")
 
 
@@ -116,7 +122,7 @@ class Reader:
 
     async def read(self, query: str, *arguments: Any) -> Reading:  # noqa: ANN401 - whatever PostgreSQL takes
         """Return the answer of the generation that is served as it is given. Raises a database error."""
-        return self._reading(await self._ask(WRAPPED.replace("{asked}", ONCE).replace("{query}", query), arguments))
+        return self._reading(await self._ask(_asked_once(query), arguments))
 
     async def look_up(self, lookup: Lookup, *arguments: Any, shared: Sequence[Any] = ()) -> Reading:  # noqa: ANN401 - the same
         """Return the answer to a question that is put together with those that wait meanwhile.
