@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,15 +19,28 @@ ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 RUN_SECONDS = 60.0
+RESERVED_PORTS = 100
+"""More than one test needs, and few enough for the files that a process may have open."""
 PR_SET_PDEATHSIG = 1
 
 
+_reserved: deque[socket.socket] = deque()
+
+
 def free_port() -> int:
-    """Return a loopback port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a loopback port that nobody listens on, and that nobody is given by chance while the test runs.
+
+    The socket stays bound and does not listen: what sets SO_REUSEADDR may listen there, the kernel gives the port to no
+    one else. A port that was only looked at could go to a server of another test before ours had begun to listen.
+    """
+    if len(_reserved) == RESERVED_PORTS:
+        _reserved.popleft().close()
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    _reserved.append(holder)
+    port: int = holder.getsockname()[1]
+    return port
 
 
 @dataclass(slots=True)
@@ -104,7 +118,7 @@ def wait_until_answers(url: str, service: Service) -> None:
         if service.process.poll() is not None:
             break
         with suppress(httpx.HTTPError):
-            if httpx.get(url, timeout=5).is_success:
+            if httpx.get(url, timeout=5).is_success and service.process.poll() is None:
                 return
         time.sleep(0.05)
     message = f"{service.name} does not serve:\n{service.tail()}"
