@@ -1,6 +1,5 @@
 """The relation `batch`: what every projection reads, and the two ways to fill it."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -9,14 +8,18 @@ from shared.events.cloudevents import Consumed
 from shared.events.codec import SCHEMA_VERSIONS, UPCASTERS, upcast
 from shared.runtime.database import Connection
 
+# An award that lacks anything fits no row, and is put aside.
+WHOLE: Final = """
+CHECK (type NOT IN ('achievement-awarded', 'award-revoked') OR (
+    user_id IS NOT NULL AND award_id IS NOT NULL AND achievement_id IS NOT NULL AND points IS NOT NULL
+    AND awarded_at IS NOT NULL AND local_day IS NOT NULL))
+"""
+
 CREATE: Final = (
-    """
+    f"""
     CREATE TEMPORARY TABLE IF NOT EXISTS batch (
         position bigint, partition smallint, type text, user_id bigint, recorded_at timestamptz, data jsonb,
-        award_id bigint, achievement_id bigint, points integer, awarded_at timestamptz, local_day date,
-        CHECK (type NOT IN ('achievement-awarded', 'award-revoked') OR (
-            user_id IS NOT NULL AND award_id IS NOT NULL AND achievement_id IS NOT NULL AND points IS NOT NULL
-            AND awarded_at IS NOT NULL AND local_day IS NOT NULL))
+        award_id bigint, achievement_id bigint, points integer, awarded_at timestamptz, local_day date, {WHOLE}
     ) ON COMMIT DELETE ROWS
     """,
     """
@@ -54,6 +57,8 @@ BULK_SESSION: Final = {
     "work_mem": "256MB",
     "maintenance_work_mem": "256MB",
     "temp_buffers": "256MB",
+    # To decode an event takes longer than to hand it from one process to another.
+    "parallel_tuple_cost": "0.01",
     "synchronous_commit": "off",
     "client_min_messages": "warning",
 }
@@ -71,11 +76,13 @@ INSERT INTO batch SELECT {COLUMNS} FROM (
     FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::smallint[], $5::bigint[], $6::timestamptz[], $7::text[])
         AS r (position, partition, type, schema_version, user_id, recorded_at, data)
 ) AS records
-WHERE schema_version = ($8::jsonb ->> type)::int
+WHERE schema_version = {{newest}}
 """  # noqa: S608 - the same
 
 LIFT_LIMIT: Final = 10_000
 """Events that are lifted at a time: after a change of version it may be the whole log that is lifted."""
+MANY: Final = 100_000
+"""So many events are worth a relation of their own."""
 EVERYTHING: Final = 2**63 - 1
 """A position that no event passes: a partition that is left out of a batch stands there."""
 
@@ -122,20 +129,32 @@ class Poison:
     kafka_offset: int | None = None
 
 
-def known_versions() -> str:
-    """Return, as a JSON object, the newest version of every type of event."""
-    return json.dumps(SCHEMA_VERSIONS)
+def newest_version() -> str:
+    """Return SQL for the newest version of an event's type that this code knows."""
+    versions = " ".join(f"WHEN '{name}' THEN {version}" for name, version in SCHEMA_VERSIONS.items())
+    return f"CASE type {versions} END"
 
 
 async def fill_where(connection: Connection, condition: str, *arguments: Any) -> int:  # noqa: ANN401 - whatever PostgreSQL takes
     """Fill the relation with the events of the log that meet a condition and are of the newest version; count them."""
-    newest = f"schema_version = (${len(arguments) + 1}::jsonb ->> type)::int"
-    status = await connection.execute(
-        f"INSERT INTO batch SELECT {COLUMNS} FROM events WHERE {condition} AND {newest}",  # noqa: S608 - our own texts
-        *arguments,
-        known_versions(),
-    )
+    status = await connection.execute(f"INSERT INTO batch {_decoded(condition)}", *arguments)
     return int(status.split()[-1])
+
+
+async def create_where(connection: Connection, condition: str) -> int:
+    """Do as `fill_where` does, for very many events, with a relation made anew.
+
+    What is to become a new table may be decoded on several processors; rows that are inserted are decoded on one.
+    """
+    await connection.execute("DROP TABLE IF EXISTS batch")
+    created = f"CREATE TEMPORARY TABLE batch ON COMMIT DELETE ROWS AS {_decoded(condition)}"
+    status = await connection.execute(created)
+    await connection.execute(f"ALTER TABLE batch ADD {WHOLE}")
+    return int(status.split()[-1])
+
+
+def _decoded(condition: str) -> str:
+    return f"SELECT {COLUMNS} FROM events WHERE {condition} AND schema_version = {newest_version()}"  # noqa: S608 - our own texts
 
 
 async def lift_where(connection: Connection, condition: str, *arguments: Any) -> int:  # noqa: ANN401 - the same
@@ -145,11 +164,9 @@ async def lift_where(connection: Connection, condition: str, *arguments: Any) ->
     """
     if not UPCASTERS:
         return 0
-    older = f"schema_version < (${len(arguments) + 1}::jsonb ->> type)::int"
     cursor = await connection.cursor(
-        f"SELECT {RECORD} FROM events WHERE {condition} AND {older}",  # noqa: S608 - our own texts
+        f"SELECT {RECORD} FROM events WHERE {condition} AND schema_version < {newest_version()}",  # noqa: S608 - our own texts
         *arguments,
-        known_versions(),
     )
     lifted = 0
     while rows := await cursor.fetch(LIFT_LIMIT):
@@ -168,7 +185,7 @@ async def _fill_from_rows(connection: Connection, rows: Sequence[Sequence[Any]])
     if not rows:
         return 0
     columns = [list(column) for column in zip(*map(_newest, rows), strict=True)]
-    status = await connection.execute(FROM_RECORDS, *columns, known_versions())
+    status = await connection.execute(FROM_RECORDS.format(newest=newest_version()), *columns)
     return int(status.split()[-1])
 
 
@@ -187,6 +204,14 @@ def _newest(row: Sequence[Any]) -> Sequence[Any]:
 
 def _moved(held: Mapping[int, Held], advances: Sequence[Advance]) -> dict[int, Held]:
     return {**held, **{advance.partition: Held(advance.new, advance.epoch) for advance in advances}}
+
+
+def _written_in(condition: str, *arguments: int | Sequence[int]) -> str:
+    """Return a condition with its arguments as literals, for a statement that takes none."""
+    for number, argument in enumerate(arguments, 1):
+        literal = str(argument) if isinstance(argument, int) else f"'{{{','.join(map(str, argument))}}}'"
+        condition = condition.replace(f"${number}", literal)
+    return condition
 
 
 class Batch(Protocol):
@@ -238,7 +263,10 @@ class LogBatch:
 
     async def fill(self, connection: Connection) -> int:
         """Fill the relation; no event leaves the database but those of an older version."""
-        filled = await fill_where(connection, RANGE, *self._arguments())
+        if self.size < MANY:
+            filled = await fill_where(connection, RANGE, *self._arguments())
+        else:
+            filled = await create_where(connection, _written_in(RANGE, *self._arguments()))
         if filled != self.size:
             filled += await lift_where(connection, RANGE, *self._arguments())
         if filled != self.size and filled != await self._check(connection):
@@ -274,7 +302,7 @@ class LogBatch:
             raise MissingEvents(message)
         return held
 
-    def _arguments(self) -> tuple[Any, ...]:
+    def _arguments(self) -> tuple[int, int, list[int]]:
         passed = [self.held[p].position if p in self.held else EVERYTHING for p in range(self.partitions)]
         return self.after, self.upto, passed
 

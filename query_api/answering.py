@@ -81,4 +81,9 @@ def nothing(reading: Reading, error: DomainError) -> Problem:
 
 def answer(reading: Reading, body: Any, headers: Mapping[str, str] | None = None) -> Response:  # noqa: ANN401 - any JSON
     """Return the response of a read."""
-    return json_response(to_json(body), headers={"Read-Position": str(reading.position), **(headers or {})})
+    return written(reading, to_json(body), headers)
+
+
+def written(reading: Reading, body: bytes, headers: Mapping[str, str] | None = None) -> Response:
+    """Return the response of a read whose JSON is written already."""
+    return json_response(body, headers={"Read-Position": str(reading.position), **(headers or {})})

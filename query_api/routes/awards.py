@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from query_api.answering import answer, nothing, parameters, service
+from query_api.answering import nothing, parameters, service, written
 from query_api.paging import bad_cursor, next_link, page
 from query_api.queries.awards import USER_AWARDS
 from query_api.routes.documentation import read_route
@@ -17,19 +17,6 @@ from shared.runtime.http import api_router
 
 router = api_router(tag="awards")
 
-FIELDS = (
-    "award_id",
-    "user_id",
-    "username",
-    "user_language",
-    "achievement_id",
-    "achievement_name",
-    "achievement_description",
-    "achievement_language",
-    "achievement_point",
-    "awarded_at",
-    "recorded_at",
-)
 END = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
@@ -39,18 +26,16 @@ async def list_awards(request: Request, username: str) -> Response:
     given = await parameters(request, "limit", "cursor")
     wanted = page(given, "awards", str, int)
     moment, award_id = _after(wanted.after)
-    asked = (lookup_key(username), moment, award_id, wanted.limit + 1)
-    reading = await service(request).reader.look_up(USER_AWARDS, *asked)
+    reading = await service(request).reader.look_up(USER_AWARDS, lookup_key(username), moment, award_id, wanted.limit)
     if not reading.rows:
         raise nothing(reading, UnknownUser("No user has this name."))
-    rows = [row for row in reading.rows if row["award_id"] is not None]
-    shown = [{name: row[name] for name in FIELDS} for row in rows[: wanted.limit]]
+    (found,) = reading.rows
     # The list is bare, so that it is incomplete is said beside it.
-    headers = {"Incomplete": "true"} if reading.rows[0]["incomplete"] else {}
-    if len(rows) > wanted.limit:
-        last = shown[-1]
-        headers["Link"] = next_link(request, given, "awards", [last["awarded_at"].isoformat(), last["award_id"]])
-    return answer(reading, shown, headers)
+    headers = {"Incomplete": "true"} if found["incomplete"] else {}
+    if found["goes_on"]:
+        last = [found["awarded_at"].isoformat(), found["award_id"]]
+        headers["Link"] = next_link(request, given, "awards", last)
+    return written(reading, found["awards"].encode(), headers)
 
 
 def _after(key: Sequence[Any] | None) -> tuple[datetime, int]:
