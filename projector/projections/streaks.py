@@ -43,14 +43,15 @@ WITH change AS (
 )
 MERGE INTO user_streaks s
 USING (
-    SELECT t.user_id, t.days, longest.streak_days, longest.streak_started_on,
-           upper(latest.run) - lower(latest.run) AS latest_days, upper(latest.run) - 1 AS latest_ended_on
+    SELECT t.user_id, t.days, runs.streak_days,
+           (SELECT min(lower(run)) FROM unnest(t.days) AS run WHERE upper(run) - lower(run) = runs.streak_days)
+               AS streak_started_on,
+           upper(t.days) - runs.latest_started_on AS latest_days, upper(t.days) - 1 AS latest_ended_on
     FROM touched t
-    LEFT JOIN LATERAL (
-        SELECT upper(run) - lower(run) AS streak_days, lower(run) AS streak_started_on
-        FROM unnest(t.days) AS run ORDER BY upper(run) - lower(run) DESC, lower(run) LIMIT 1
-    ) longest ON true
-    LEFT JOIN LATERAL (SELECT run FROM unnest(t.days) AS run ORDER BY lower(run) DESC LIMIT 1) latest ON true
+    CROSS JOIN LATERAL (
+        SELECT max(upper(run) - lower(run)) AS streak_days, max(lower(run)) AS latest_started_on
+        FROM unnest(t.days) AS run
+    ) runs
 ) n ON s.user_id = n.user_id
 WHEN MATCHED AND isempty(n.days) THEN DELETE
 WHEN MATCHED THEN UPDATE SET

@@ -50,7 +50,7 @@ WITH change AS (
         min(position) FILTER (WHERE type = 'user-created') AS created_position,
         max(position) FILTER (WHERE type = 'achievement-awarded') AS count_position,
         max(position) FILTER (WHERE type = 'achievement-awarded' AND points > 0) AS points_position,
-        bool_or(type = 'award-revoked') AS revoked
+        count(*) FILTER (WHERE type = 'award-revoked') > 0 AS revoked
     FROM batch
     WHERE type IN ('user-created', 'achievement-awarded', 'award-revoked')
     GROUP BY user_id
