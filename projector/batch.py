@@ -69,7 +69,14 @@ BULK_SESSION: Final = {
 }
 
 RECORD: Final = "position, partition, type, schema_version, user_id, recorded_at, data::text AS data"
-RANGE: Final = "position > $1 AND position <= $2 AND position > ($3::bigint[])[partition + 1]"
+
+
+def in_range(after: str, upto: str, passed: str) -> str:
+    """Return SQL for what is in a range of the log and not passed yet, by the partitions' positions."""
+    return f"position > {after} AND position <= {upto} AND position > ({passed}::bigint[])[partition + 1]"
+
+
+RANGE: Final = in_range("$1", "$2", "$3")
 COUNT_IN_LOG: Final = f"SELECT count(*) FROM events WHERE {RANGE}"  # noqa: S608 - put together from constants
 EVENT_IN_LOG: Final = f"""
 SELECT partition, user_id, convert_to(data::text, 'UTF8') AS record FROM events WHERE {RANGE}
@@ -142,7 +149,7 @@ def newest_version() -> str:
 
 async def fill_where(connection: Connection, condition: str, *arguments: Any) -> int:  # noqa: ANN401 - whatever PostgreSQL takes
     """Fill the relation with the events of the log that meet a condition and are of the newest version; count them."""
-    status = await connection.execute(f"INSERT INTO batch {_decoded(condition)}", *arguments)
+    status = await connection.execute(f"INSERT INTO batch {decoded(condition)}", *arguments)
     return int(status.split()[-1])
 
 
@@ -153,14 +160,15 @@ async def create_where(connection: Connection, condition: str) -> int:
     An index finds what is not an award, which are few.
     """
     await connection.execute("DROP TABLE IF EXISTS batch")
-    created = f"CREATE TEMPORARY TABLE batch ON COMMIT DELETE ROWS AS {_decoded(condition)} ORDER BY {ORDER}"
+    created = f"CREATE TEMPORARY TABLE batch ON COMMIT DELETE ROWS AS {decoded(condition)} ORDER BY {ORDER}"
     status = await connection.execute(created)
     await connection.execute(f"ALTER TABLE batch ADD {WHOLE}")
     await connection.execute("CREATE INDEX ON batch (type) WHERE type <> 'achievement-awarded'")
     return int(status.split()[-1])
 
 
-def _decoded(condition: str) -> str:
+def decoded(condition: str) -> str:
+    """Return the query for those events of the log that meet a condition and are of the newest version."""
     return f"SELECT {COLUMNS} FROM events WHERE {condition} AND schema_version = {newest_version()}"  # noqa: S608 - our own texts
 
 
@@ -213,14 +221,6 @@ def _moved(held: Mapping[int, Held], advances: Sequence[Advance]) -> dict[int, H
     return {**held, **{advance.partition: Held(advance.new, advance.epoch) for advance in advances}}
 
 
-def _written_in(condition: str, *arguments: int | Sequence[int]) -> str:
-    """Return a condition with its arguments as literals, for a statement that takes none."""
-    for number, argument in enumerate(arguments, 1):
-        literal = str(argument) if isinstance(argument, int) else f"'{{{','.join(map(str, argument))}}}'"
-        condition = condition.replace(f"${number}", literal)
-    return condition
-
-
 class Batch(Protocol):
     """Some events, and how they move the checkpoints."""
 
@@ -271,11 +271,11 @@ class LogBatch:
     async def fill(self, connection: Connection) -> int:
         """Fill the relation; no event leaves the database but those of an older version."""
         if self.size < MANY:
-            filled = await fill_where(connection, RANGE, *self._arguments())
+            filled = await fill_where(connection, RANGE, *self.arguments())
         else:
-            filled = await create_where(connection, _written_in(RANGE, *self._arguments()))
+            filled = await create_where(connection, in_range(*self._literals()))
         if filled != self.size:
-            filled += await lift_where(connection, RANGE, *self._arguments())
+            filled += await lift_where(connection, RANGE, *self.arguments())
         if filled != self.size and filled != await self._check(connection):
             message = f"events after position {self.after} up to {self.upto} are of a type or version unknown here"
             raise UnknownEvents(message)
@@ -294,7 +294,7 @@ class LogBatch:
 
     async def poison(self, connection: Connection) -> Poison:
         """Return the event as the log has it."""
-        row = await connection.fetchrow(EVENT_IN_LOG, *self._arguments())
+        row = await connection.fetchrow(EVENT_IN_LOG, *self.arguments())
         if row is None:
             message = f"position {self.upto} is not in the log"
             raise MissingEvents(message)
@@ -302,16 +302,21 @@ class LogBatch:
 
     async def _check(self, connection: Connection) -> int:
         # Positions are gapless, so only a range that some partition has behind it may hold fewer events than positions.
-        held: int = await connection.fetchval(COUNT_IN_LOG, *self._arguments())
+        held: int = await connection.fetchval(COUNT_IN_LOG, *self.arguments())
         whole = len(self.held) == self.partitions and all(h.position <= self.after for h in self.held.values())
         if whole and held != self.size:
             message = f"the log has {held} events after position {self.after} up to {self.upto}, not {self.size}"
             raise MissingEvents(message)
         return held
 
-    def _arguments(self) -> tuple[int, int, list[int]]:
+    def arguments(self) -> tuple[int, int, list[int]]:
+        """Return the arguments of RANGE."""
         passed = [self.held[p].position if p in self.held else EVERYTHING for p in range(self.partitions)]
         return self.after, self.upto, passed
+
+    def _literals(self) -> tuple[str, str, str]:
+        after, upto, passed = self.arguments()
+        return str(after), str(upto), f"'{{{','.join(map(str, passed))}}}'"
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,8 @@ FROM ({SERVED}) AS s, LATERAL (
 ASK_SECONDS: Final = 2.0
 POLL_SECONDS: Final = 0.25
 """How often it is asked without a notification."""
+PAUSE_SECONDS: Final = 0.02
+"""After answers were made in the background: awards that come in meanwhile do not have them made once more for each."""
 
 
 class Place(NamedTuple):
@@ -188,6 +190,7 @@ class HotAnswers:
                     await self._settle(await self._whereabouts.now())
                 except ConnectionError:
                     self._settled = None
+                await asyncio.sleep(PAUSE_SECONDS)
 
     async def _settle(self, place: Place) -> None:
         """Make what was asked for since the read models moved last, and only then give it instead of what there was."""
