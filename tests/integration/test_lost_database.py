@@ -16,12 +16,14 @@ from shared.runtime.background import background
 
 SECONDS = 30.0
 TAKEN_OVER = "SELECT count(*) FROM progress WHERE epoch > 0"
+# More than are folded in one call, so that there is a transaction to roll back.
 APPEND = """
 WITH appended AS (
     INSERT INTO events (position, event_id, partition, type, schema_version, user_id, data, recorded_at)
-    VALUES (1, gen_random_uuid(), 0, 'achievement-defined', 1, NULL, '{}', now())
+    SELECT position, gen_random_uuid(), 0, 'achievement-defined', 1, NULL, '{}', now()
+    FROM generate_series(1, 2000) AS position
 )
-UPDATE log_head SET position = 1, partition_positions[1] = 1
+UPDATE log_head SET position = 2000, partition_positions[1] = 2000
 """
 IN_A_TRANSACTION = """
 SELECT count(*) FROM pg_stat_activity
