@@ -5,7 +5,8 @@ moment, and an answer is given only if it was made there. So nobody reads less t
 process, and the database is asked some hundred times a second however many read.
 
 Where one process serves the database alone it knows what it promised, so it need not ask: it gives what it has as long
-as that is no less, and makes the answers that are asked for anew in the background when the read models have moved.
+as that is no less, and makes the answers that are asked for anew in the background when the read models have moved, all
+at one moment, so that none of them promises more than the others have.
 """
 
 import asyncio
@@ -15,17 +16,18 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import asyncpg
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from query_api.reading import Snapshot
 from query_api.today import QUARTER
 from shared.freshness import Promises
 from shared.read_models import PROJECTED_CHANNEL, SERVED
 from shared.runtime.background import background, heard
-from shared.runtime.database import FAILURES, Backoff, OwnConnection, Role, connect, listen
+from shared.runtime.database import FAILURES, Backoff, OwnConnection, Pool, Record, Role, connect, listen
 from shared.runtime.http import PREFIX
 
 logger = logging.getLogger(__name__)
@@ -40,23 +42,23 @@ UNCHANGED_HEADERS: Final = frozenset({b"etag", b"read-position", b"link"})
 
 # The rows of a partition may move before the Read-Position does, and a retried record moves rows and no position.
 WHERE: Final = f"""
-SELECT s.generation, p.progress, p.position,
+SELECT s.generation, p.progress, read_position(s.generation) AS position,
        (SELECT count(*) FROM quarantine q WHERE q.generation = s.generation AND NOT q.applied) AS aside
 FROM ({SERVED}) AS s, LATERAL (
-    SELECT sum(position)::bigint AS progress, min(position) AS position FROM progress WHERE generation = s.generation
+    SELECT sum(position)::bigint AS progress FROM progress WHERE generation = s.generation
 ) AS p
 """  # noqa: S608 - put together from constants
 ASK_SECONDS: Final = 2.0
 POLL_SECONDS: Final = 0.25
 """How often it is asked without a notification."""
 PAUSE_SECONDS: Final = 0.02
-"""After answers were made in the background: awards that come in meanwhile do not have them made once more for each."""
+"""Between two times that answers are made in the background, unless somebody was promised more than they have."""
 
 
 class Place(NamedTuple):
     """Where the read models are: the generation that is served, how far its partitions are, and what is put aside.
 
-    While the place is the same, the rows are. `position` is that of the partition that is least far.
+    While the place is the same, the rows are. `position` is the Read-Position.
     """
 
     generation: int
@@ -107,11 +109,8 @@ class Whereabouts:
             await self._poke.wait()
             self._poke.clear()
             self._asked, self._waiting = self._waiting, []
-            row = await question.fetchrow()
-            if row is None:
-                raise asyncpg.InterfaceError("there is no generation that could be served")
+            place = _place(await question.fetchrow())
             backoff.reset()
-            place = Place(*row)
             for future in self._asked:
                 if not future.done():
                     future.set_result(place)
@@ -147,13 +146,14 @@ class HotAnswers:
     With `promises`, this process is the only one that gives any.
     """
 
-    def __init__(self, url: str, promises: Promises | None) -> None:
-        self._url, self._promises = url, promises
+    def __init__(self, url: str, pool: Pool, promises: Promises | None) -> None:
+        self._url, self._pool, self._promises = url, pool, promises
         self._whereabouts = Whereabouts(url)
         self._kept: OrderedDict[Key, _Answer] = OrderedDict()
         self._making: dict[Key, asyncio.Task[_Answer]] = {}
         self._asked: dict[Question, tuple[ASGIApp, Scope]] = {}
         self._settled: Place | None = None
+        self._outdone = asyncio.Event()
 
     async def answer(self, app: ASGIApp, scope: Scope) -> _Answer:
         """Return the answer to a request. Raises ConnectionError while it is not known where the read models are."""
@@ -178,7 +178,10 @@ class HotAnswers:
         settled = self._settled
         if self._promises is None or settled is None or not self._whereabouts.connected:
             return None
-        return settled if settled.position >= self._promises.position else None
+        if settled.position >= self._promises.position:
+            return settled
+        self._outdone.set()
+        return None
 
     async def _keep_up(self) -> None:
         moved = asyncio.Event()
@@ -186,19 +189,28 @@ class HotAnswers:
             while True:
                 await heard(moved, POLL_SECONDS)
                 moved.clear()
+                self._outdone.clear()
                 try:
-                    await self._settle(await self._whereabouts.now())
-                except ConnectionError:
+                    await self._settle()
+                except FAILURES as error:
+                    logger.debug("statistics are not made in the background: %s", error)
                     self._settled = None
-                await asyncio.sleep(PAUSE_SECONDS)
+                await heard(self._outdone, PAUSE_SECONDS)
 
-    async def _settle(self, place: Place) -> None:
-        """Make what was asked for since the read models moved last, and only then give it instead of what there was."""
-        if place == self._settled:
-            return
-        asked, self._asked = self._asked, {}
-        making = [self._made((question, _quarter(), place), *how) for question, how in asked.items()]
-        await asyncio.gather(*making, return_exceptions=True)
+    async def _settle(self) -> None:
+        """Make what was asked for since this was done last, and only then give it instead of what there was."""
+        async with (
+            self._pool.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            place = _place(await connection.fetchrow(WHERE))
+            if place == self._settled:
+                return
+            snapshot = Snapshot(connection, place.generation)
+            asked, self._asked = self._asked, {}
+            for question, (app, scope) in asked.items():
+                queries = replace(scope["app"].state.queries, reader=snapshot)
+                self._keep((question, _quarter(), place), await _answered(app, {**scope, "queries": queries}))
         self._settled = place
 
     async def _made(self, key: Key, app: ASGIApp, scope: Scope) -> _Answer:
@@ -213,17 +225,22 @@ class HotAnswers:
             made = await _answered(app, scope)
         finally:
             del self._making[key]
+        self._keep(key, made)
+        return made
+
+    def _keep(self, key: Key, made: _Answer) -> None:
         if made.etag is not None:
             self._kept[key] = made
             if len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
-        return made
 
 
 @contextlib.asynccontextmanager
-async def hot_answers(url: str, promises: Promises | None) -> AsyncIterator[tuple[HotAnswers, asyncio.Task[None]]]:
+async def hot_answers(
+    url: str, pool: Pool, promises: Promises | None
+) -> AsyncIterator[tuple[HotAnswers, asyncio.Task[None]]]:
     """Run HotAnswers for as long as the context lasts; yield it with its task."""
-    hot = HotAnswers(url, promises)
+    hot = HotAnswers(url, pool, promises)
     async with background(hot.run()) as task:
         yield hot, task
 
@@ -246,6 +263,12 @@ class HotReads:
             return
         scope["route"] = found.route
         await _send(found, scope, send)
+
+
+def _place(row: Record | None) -> Place:
+    if row is None:
+        raise asyncpg.InterfaceError("there is no generation that could be served")
+    return Place(*row)
 
 
 def _quarter() -> int:

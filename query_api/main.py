@@ -32,7 +32,7 @@ async def queries(
     async with (
         open_pool(settings.database_url, Role.QUERY, size=POOL_SIZE, settings=SESSION) as pool,
         following(settings.database_url, Role.QUERY, pool, promises) as (freshness, watching),
-        hot_answers(settings.database_url, promises if alone else None) as (hot, keeping),
+        hot_answers(settings.database_url, pool, promises if alone else None) as (hot, keeping),
     ):
         yield (
             Service(Reader(pool, promises, settings.recompute_seconds), freshness, hot),

@@ -184,8 +184,9 @@ class Reader:
         raise asyncpg.InterfaceError(_UNSTEADY)
 
     def _reading(self, rows: Sequence[Record]) -> Reading:
-        self._promises.give(rows[0]["read_position"])
-        return Reading([row for row in rows if row["found"]], rows[0]["read_position"])
+        reading = _found(rows)
+        self._promises.give(reading.position)
+        return reading
 
     async def recompute(self, query: str, *arguments: Any) -> Reading:  # noqa: ANN401 - whatever PostgreSQL takes
         """Return the answer to a question that looks at many rows.
@@ -238,6 +239,19 @@ class Reader:
         return qualified
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Reads as Reader does, though one question after another in a transaction; what it reads is told nobody yet."""
+
+    connection: Connection
+    generation: int
+
+    async def read(self, query: str, *arguments: Any) -> Reading:  # noqa: ANN401 - whatever PostgreSQL takes
+        """Return the answer of this generation. Raises a database error."""
+        rows = await self.connection.fetch(_qualified(_asked_once(query), self.generation), *arguments)
+        return _found(rows)
+
+
 _UNSTEADY = "the served generation changed with every attempt"
 
 
@@ -250,6 +264,10 @@ async def _recomputed(connection: Connection, ends: float, query: str, arguments
         position: int = await connection.fetchval("SELECT read_position($1)", generation)
         rows = await connection.fetch(_qualified(query, generation), *arguments, timeout=left + 5)
     return Reading(rows, position)
+
+
+def _found(rows: Sequence[Record]) -> Reading:
+    return Reading([row for row in rows if row["found"]], rows[0]["read_position"])
 
 
 def _qualified(query: str, generation: int) -> str:
