@@ -39,7 +39,7 @@ EACH = "unnest({arrays}) WITH ORDINALITY AS asked ({names}, number)"
 GROUPS_AT_ONCE = 2
 """Groups of one look-up that are under way: the database answers one while this process works on the other."""
 GROUP_LIMIT = 32
-"""Look-ups in one group at the most, so that nobody waits for the pages of more than so many others."""
+"""Look-ups in one group at the most, so that nobody waits for more than so many others."""
 
 SESSION = {
     # Every question but those about the past looks up ends of indexes, however much there is: to plan that each time
@@ -71,10 +71,13 @@ class Lookup:
     """A question that many ask at the same time, each with arguments of their own, so that one statement answers all.
 
     `types` are the PostgreSQL types of those arguments, which are `$1` and so on; what follows is the same for all.
+    `limit` is how many one group has at the most: fewer of what takes the database long, so that it has answered some
+    while this process still passes on others.
     """
 
     query: str
     types: tuple[str, ...]
+    limit: int = GROUP_LIMIT
 
     @property
     def text(self) -> str:
@@ -102,6 +105,7 @@ class _Group:
     """The look-ups of one kind that wait, what they share, and how many groups of them are under way."""
 
     text: str
+    limit: int
     shared: Sequence[Any] = ()
     waiting: list[tuple[Sequence[Any], asyncio.Future[Reading]]] = field(default_factory=list)
     under_way: int = 0
@@ -132,7 +136,7 @@ class Reader:
         """
         group = self._groups.get(lookup)
         if group is None:
-            group = self._groups[lookup] = _Group(lookup.text)
+            group = self._groups[lookup] = _Group(lookup.text, lookup.limit)
         future: asyncio.Future[Reading] = asyncio.get_running_loop().create_future()
         group.waiting.append((arguments, future))
         group.shared = shared
@@ -151,7 +155,7 @@ class Reader:
             group.under_way -= 1
 
     async def _answer(self, group: _Group) -> None:
-        asked, group.waiting = group.waiting[:GROUP_LIMIT], group.waiting[GROUP_LIMIT:]
+        asked, group.waiting = group.waiting[: group.limit], group.waiting[group.limit :]
         columns = zip(*(arguments for arguments, _ in asked), strict=True)
         try:
             rows = await self._ask(group.text, [*map(list, columns), *group.shared])

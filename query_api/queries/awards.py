@@ -46,4 +46,5 @@ CROSS JOIN LATERAL (
         "{recorded_at}", MOMENT.replace("{moment}", "w.recorded_at")
     ),
     ("text", "timestamptz", "bigint", "int"),
+    limit=8,
 )
