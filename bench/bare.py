@@ -18,7 +18,7 @@ from shared.runtime.database import OwnConnection, Role, session_settings
 SCRATCH: Final = 900
 """The generation that the floors write, which nobody serves."""
 
-FILL: Final = f"INSERT INTO batch SELECT {batch.COLUMNS} FROM events WHERE position > $1 AND position <= $2"
+FILL: Final = f"INSERT INTO batch {batch.decoded('position > $1 AND position <= $2')}"
 
 BULK_SESSION: Final = {
     "synchronous_commit": "off",
