@@ -54,7 +54,7 @@ USING (
     ) runs
 ) n ON s.user_id = n.user_id
 WHEN MATCHED AND isempty(n.days) THEN DELETE
-WHEN MATCHED THEN UPDATE SET
+WHEN MATCHED AND s.days <> n.days THEN UPDATE SET
     days = n.days, streak_days = n.streak_days, streak_started_on = n.streak_started_on,
     latest_days = n.latest_days, latest_ended_on = n.latest_ended_on
 WHEN NOT MATCHED AND NOT isempty(n.days) THEN INSERT

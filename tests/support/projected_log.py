@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 import orjson
 import pytest
 
+import projector.batch
 from all_in_one.embedded_postgres import EmbeddedPostgres
 from all_in_one.migrations import migrate
 from projector.batch import Held, LogBatch, Record, RecordBatch
@@ -151,7 +152,10 @@ class ProjectedLog:
             if one:
                 await load_one(self.url, BESIDE, GENERATION, one)
             else:
-                await load_from_log(self.url, BESIDE, upto)
+                with pytest.MonkeyPatch.context() as patch:
+                    # As a great log is loaded, however small this one is.
+                    patch.setattr(projector.batch, "MANY", 1)
+                    await load_from_log(self.url, BESIDE, upto)
             for statement in create_indexes_sql(BESIDE):
                 await connection.execute(statement)
             assert await self.indexes(GENERATION) == await self.indexes(BESIDE)
