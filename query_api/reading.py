@@ -216,20 +216,24 @@ class Reader:
             async with asyncio.timeout_at(ends):
                 await self._turns.acquire()
         except TimeoutError:
-            raise self._too_large() from None
+            raise self._refused(
+                "busy", "Others are recomputed at the moment. Try again later."
+            ) from None
         try:
             yield
         finally:
             self._turns.release()
 
     def _too_large(self) -> Problem:
-        return unavailable(
+        return self._refused(
+            "too-large",
             f"This has to be recomputed from awards, and that took longer than {self._recompute_seconds:g} seconds. "
             "Try again when less is going on, or leave out as_of and known_at; whoever runs Laurels can raise "
             "LAURELS_RECOMPUTE_SECONDS.",
-            code="too-large",
-            retry_after=max(1, round(self._recompute_seconds)),
         )
+
+    def _refused(self, code: str, detail: str) -> Problem:
+        return unavailable(detail, code=code, retry_after=max(1, round(self._recompute_seconds)))
 
     def _switch(self, generation: int) -> None:
         if generation != self._generation:

@@ -25,7 +25,7 @@ def hot(bench: Workbench) -> Findings:
     """Measure the statistics while awards come in."""
     seconds = bench.plan.seconds
     rates: dict[str, list[float]] = {name: [] for name in (*STATISTICS, "bare")}
-    tails: dict[str, list[float]] = {"ours": [], "bare": []}
+    tails: dict[str, list[float]] = {"ours": [], "bare": [], "disturbed": []}
     mixed = [request("GET", path) for path in STATISTICS.values()]
     with bench.laurels(bench.plan.users) as laurels, bench.floor("asgi") as floor:
         awards = award_requests(bench.plan.users, ASYNCHRONOUS)
@@ -48,6 +48,9 @@ def hot(bench: Workbench) -> Findings:
             tails["ours"].append(milliseconds(bench.load(ours(mixed, rate)).latencies, 0.99))
             coming_in.result()
             tails["bare"].append(milliseconds(bench.load(bare(rate)).latencies, 0.99))
+            coming_in = bench.beside(stream)
+            tails["disturbed"].append(milliseconds(bench.load(bare(rate)).latencies, 0.99))
+            coming_in.result()
     work = f"statistics, {bench.plan.users:,} users, {AWARDS_A_SECOND} awards/s coming in"
     return Findings(
         [
@@ -71,6 +74,14 @@ def hot(bench: Workbench) -> Findings:
                 reference="bare ASGI app",
                 theirs=tails["bare"],
                 target=at_most(2.5),
+            ),
+            Measure(
+                work=work,
+                what="the same",
+                unit="ms",
+                ours=tails["ours"],
+                reference="bare ASGI app, the same awards coming in to Laurels beside it",
+                theirs=tails["disturbed"],
             ),
         ]
     )

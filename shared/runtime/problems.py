@@ -38,6 +38,7 @@ TITLES: Final[Mapping[str, str]] = {
     "unavailable": "Temporarily unavailable",
     "behind": "The read models are behind",
     "too-large": "The recomputation takes too long",
+    "busy": "Too much is being recomputed",
     "rate-limited": "Too many requests",
     "content-too-large": "The body is too large",
     "unauthorized": "Credentials are missing or wrong",

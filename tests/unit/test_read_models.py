@@ -7,7 +7,7 @@ from projector.projections import STATEMENTS
 from shared.events.codec import SCHEMA_VERSIONS
 from shared.read_models import VERSION
 
-FINGERPRINTS = {1: "b57460c4a6df7f52"}
+FINGERPRINTS = {1: "d92e1930fba9150a"}
 """Version of the read models to what its tables, statements and events were."""
 
 
