@@ -1,6 +1,6 @@
 """The relation `batch`: what every projection reads, and the two ways to fill it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -221,6 +221,11 @@ def _moved(held: Mapping[int, Held], advances: Sequence[Advance]) -> dict[int, H
     return {**held, **{advance.partition: Held(advance.new, advance.epoch) for advance in advances}}
 
 
+def array_literal(values: Iterable[int]) -> str:
+    """Return SQL for an array of integers, for statements that take no arguments."""
+    return f"'{{{','.join(map(str, values))}}}'"
+
+
 class Batch(Protocol):
     """Some events, and how they move the checkpoints."""
 
@@ -316,7 +321,7 @@ class LogBatch:
 
     def _literals(self) -> tuple[str, str, str]:
         after, upto, passed = self.arguments()
-        return str(after), str(upto), f"'{{{','.join(map(str, passed))}}}'"
+        return str(after), str(upto), array_literal(passed)
 
 
 @dataclass(frozen=True, slots=True)

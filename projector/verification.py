@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from projector.batch import fill_all_where
+from projector.batch import array_literal, create_where, lift_where
 from projector.definitions import DEFINITIONS, PREPARE
 from projector.runner import open_session
 from shared.read_models import schema_name
@@ -12,9 +12,7 @@ from shared.runtime.database import Connection
 
 SHOWN: Final = 3
 
-CHECKSUM: Final = (
-    "SELECT count(*) AS rows, coalesce(sum(hashtextextended(t::text, 0)), 0) AS checksum FROM ({rows}) AS t"
-)
+CHECKSUM: Final = "SELECT count(*) AS rows, coalesce(sum(hash_record_extended(t, 0)), 0) AS checksum FROM ({rows}) AS t"
 DIFFERENCE: Final = """
 SELECT count(*) OVER () AS differing, side, text FROM (
     SELECT 'missing' AS side, t::text AS text FROM (({wanted}) EXCEPT ALL ({found})) AS t
@@ -25,8 +23,8 @@ SELECT count(*) OVER () AS differing, side, text FROM (
 PROJECTED: Final = "SELECT position FROM progress WHERE generation = $1 ORDER BY partition"
 # The parts of the log that have been projected, without what was put aside.
 APPLIED: Final = """
-position <= ($1::bigint[])[partition + 1] AND position NOT IN (
-    SELECT position FROM quarantine WHERE generation = $2 AND NOT applied AND position IS NOT NULL)
+position <= ({projected}::bigint[])[partition + 1] AND position NOT IN (
+    SELECT position FROM quarantine WHERE generation = {generation} AND NOT applied AND position IS NOT NULL)
 """
 NOTE: Final = "UPDATE generations SET verified_at = now(), verified_position = $2, drift = $3 WHERE generation = $1"
 
@@ -74,9 +72,11 @@ async def verify(url: str, generation: int) -> Verification:
 
 
 async def fill_applied(connection: Connection, generation: int) -> None:
-    """Fill the relation `batch` with every event that is in the rows of a generation."""
-    projected = [row["position"] for row in await connection.fetch(PROJECTED, generation)]
-    await fill_all_where(connection, APPLIED, projected, generation)
+    """Make the relation `batch` of every event that is in the rows of a generation."""
+    projected = array_literal(row["position"] for row in await connection.fetch(PROJECTED, generation))
+    applied = APPLIED.format(projected=projected, generation=generation)
+    await create_where(connection, applied)
+    await lift_where(connection, applied)
     await connection.execute("ANALYZE batch")
 
 
