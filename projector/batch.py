@@ -62,8 +62,6 @@ BULK_SESSION: Final = {
     "temp_buffers": "256MB",
     # To decode an event takes longer than to hand it from one process to another.
     "parallel_tuple_cost": "0.01",
-    # To know roughly how many users there are is enough.
-    "default_statistics_target": "10",
     "synchronous_commit": "off",
     "client_min_messages": "warning",
 }

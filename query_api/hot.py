@@ -53,6 +53,8 @@ POLL_SECONDS: Final = 0.25
 """How often it is asked without a notification."""
 PAUSE_SECONDS: Final = 0.02
 """Between two times that answers are made in the background, unless somebody was promised more than they have."""
+ROUND_LIMIT: Final = 16
+"""Answers that are made in the background at a time; others are made when they are asked for."""
 
 
 class Place(NamedTuple):
@@ -163,7 +165,8 @@ class HotAnswers:
         found = self._kept.get(key) or await self._made(key, app, scope)
         if self._promises is not None:
             self._promises.give(found.position)
-            self._asked[question] = app, scope
+            if found.etag is not None and (question in self._asked or len(self._asked) < ROUND_LIMIT):
+                self._asked[question] = app, scope
         return found
 
     async def run(self) -> None:
@@ -195,6 +198,9 @@ class HotAnswers:
                 except FAILURES as error:
                     logger.debug("statistics are not made in the background: %s", error)
                     self._settled = None
+                except Exception:
+                    logger.exception("statistics could not be made in the background")
+                    self._settled = None
                 await heard(self._outdone, PAUSE_SECONDS)
 
     async def _settle(self) -> None:
@@ -210,7 +216,11 @@ class HotAnswers:
             asked, self._asked = self._asked, {}
             for question, (app, scope) in asked.items():
                 queries = replace(scope["app"].state.queries, reader=snapshot)
-                self._keep((question, _quarter(), place), await _answered(app, {**scope, "queries": queries}))
+                made = await _answered(app, {**scope, "queries": queries})
+                if made.status >= 500:  # noqa: PLR2004 - where the server's errors begin
+                    # Nothing else can be asked in a transaction that has failed.
+                    raise asyncpg.InterfaceError(f"a statistic was answered {made.status}")
+                self._keep((question, _quarter(), place), made)
         self._settled = place
 
     async def _made(self, key: Key, app: ASGIApp, scope: Scope) -> _Answer:
@@ -307,9 +317,10 @@ async def _answered(app: ASGIApp, scope: Scope) -> _Answer:
 
 def _may_be_kept(scope: Scope) -> bool:
     query: bytes = scope["query_string"]
-    if scope["method"] != "GET":
+    if scope["method"] != "GET" or len(query) > LONGEST_QUERY:
         return False
-    return not query or (len(query) <= LONGEST_QUERY and not any(name in query for name in NEVER_KEPT))
+    # A name could be written in another way with it.
+    return b"%" not in query and not any(name in query for name in NEVER_KEPT)
 
 
 async def _send(found: _Answer, scope: Scope, send: Send) -> None:

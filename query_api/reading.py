@@ -216,7 +216,7 @@ class Reader:
             async with asyncio.timeout_at(ends):
                 await self._turns.acquire()
         except TimeoutError:
-            raise self._refused("busy", "Others are recomputed at the moment. Try again later.") from None
+            raise self._refused("busy", "Other answers are being recomputed at the moment. Try again later.") from None
         try:
             yield
         finally:

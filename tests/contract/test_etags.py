@@ -141,3 +141,21 @@ def test_what_is_wrong_is_not_kept(fresh_laurels: FreshLaurels) -> None:
     assert_status(400, laurels.http.get(PATH + "streak?days=1"))
     award(laurels, create_user(laurels)["username"], define_achievement(laurels)["achievement_id"])
     assert_status(200, laurels.http.get(PATH + "max-count"))
+
+
+@pytest.mark.parametrize("name", ["min_position", "min%5Fposition", "known%5Fat"])
+def test_what_is_asked_about_a_position_is_not_kept(fresh_laurels: FreshLaurels, name: str) -> None:
+    """However the name is written, the answer has no ETag, and a position that never comes holds up nobody else."""
+    laurels = fresh_laurels()
+    user, achievement = create_user(laurels)["username"], define_achievement(laurels)["achievement_id"]
+    award(laurels, user, achievement)
+    found = laurels.http.get(f"{PATH}max-count?{name}=1")
+    assert found.status_code in {200, 404}
+    assert "ETag" not in found.headers
+    for _ in range(3):
+        never = laurels.http.get(f"{PATH}max-count?{name}=9000000000", headers={"Prefer": "wait=0"})
+        assert_status(503, never)
+        written = send(laurels, "POST", user_path(user, "/achievements/"), {"achievement_id": achievement})
+        seen = laurels.http.get(PATH + "max-count")
+        if written.headers["Event-Applied"] == "true":
+            assert int(written.headers["Event-Position"]) <= int(seen.headers["Read-Position"])

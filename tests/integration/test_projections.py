@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from projector import loading, runner
-from projector.batch import MissingEvents, UnknownEvents
+from projector.batch import MANY, MissingEvents, UnknownEvents
 from projector.generation import metadata
 from projector.rebuild import rebuildable
 from projector.runner import TakenOver
@@ -121,18 +122,33 @@ EVENTFUL = history_of(
 EXPECTED = oracle.tables(EVENTFUL)
 
 
+WAYS = pytest.mark.parametrize("way", [0, runner.SHORT], ids=["step by step", "in one call"])
+
+
+@contextmanager
+def calls_of(short: int) -> Iterator[None]:
+    """Have ranges of up to so many events folded in one call, whatever is usual."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "SHORT", short)
+        yield
+
+
 def test_every_column_has_a_judge() -> None:
     """No table and no column of the read models escapes the oracle."""
     found = {table.name: [column.name for column in table.columns] for table in metadata(1).sorted_tables}
     assert {name: list(columns) for name, columns in oracle.COLUMNS.items()} == found
 
 
+@WAYS
 @thorough
 @given(histories(), st.data())
-def test_any_ranges_of_the_log_give_the_same_rows(log: ProjectedLog, history: History, data: st.DataObject) -> None:
+def test_any_ranges_of_the_log_give_the_same_rows(
+    log: ProjectedLog, way: int, history: History, data: st.DataObject
+) -> None:
     """However the log is cut into batches, the read models are those of the oracle."""
     ends = data.draw(cuts(len(history)))
-    assert oracle.tables(history) == synchronously(from_log(log, history, ends))
+    with calls_of(way):
+        assert oracle.tables(history) == synchronously(from_log(log, history, ends))
 
 
 @thorough
@@ -197,9 +213,10 @@ def test_what_reads_promise_is_there(log: ProjectedLog, history: History, data: 
     assert len(history) == position
 
 
+@WAYS
 @brief
 @given(histories(at_least=2), st.data())
-def test_a_batch_is_applied_once(log: ProjectedLog, history: History, data: st.DataObject) -> None:
+def test_a_batch_is_applied_once(log: ProjectedLog, way: int, history: History, data: st.DataObject) -> None:
     """A batch that comes again is refused, from either feed, and changes nothing."""
     events = rows_of(history)
     end = data.draw(st.integers(1, len(history)))
@@ -215,13 +232,15 @@ def test_a_batch_is_applied_once(log: ProjectedLog, history: History, data: st.D
                 await log.project(batch)
         return before, await log.tables()
 
-    before, after = synchronously(work())
+    with calls_of(way):
+        before, after = synchronously(work())
     assert oracle.tables(history[:end]) == before == after
 
 
+@WAYS
 @brief
 @given(histories(at_least=2), st.data())
-def test_a_stale_epoch_is_refused(log: ProjectedLog, history: History, data: st.DataObject) -> None:
+def test_a_stale_epoch_is_refused(log: ProjectedLog, way: int, history: History, data: st.DataObject) -> None:
     """Whoever lost the partitions writes nothing, while whoever has them goes on."""
     events = rows_of(history)
     end = data.draw(st.integers(0, len(history) - 1))
@@ -241,7 +260,8 @@ def test_a_stale_epoch_is_refused(log: ProjectedLog, history: History, data: st.
         await log.project_records(rest)
         return before, refused, await log.tables()
 
-    before, refused, finished = synchronously(work())
+    with calls_of(way):
+        before, refused, finished = synchronously(work())
     assert oracle.tables(history[:end]) == before == refused
     assert oracle.tables(history) == finished
 
@@ -335,15 +355,16 @@ def test_a_generation_beside_is_the_same(log: ProjectedLog, history: History) ->
 
 
 @pytest.mark.parametrize("limit", [1, 4, len(EVENTFUL)])
+@pytest.mark.parametrize("many", [1, 4, MANY])
 def test_any_ranges_of_a_bulk_load_give_the_same_rows(
-    log: ProjectedLog, monkeypatch: pytest.MonkeyPatch, limit: int
+    log: ProjectedLog, monkeypatch: pytest.MonkeyPatch, limit: int, many: int
 ) -> None:
     """A table that gets its key late has it after the first range, and what follows finds it."""
     monkeypatch.setattr(loading, "BULK_LIMIT", limit)
 
     async def work() -> oracle.Tables:
         await log.restart(rows_of(EVENTFUL))
-        return await log.build(len(EVENTFUL))
+        return await log.build(len(EVENTFUL), many=many)
 
     assert oracle.tables(EVENTFUL) == synchronously(work())
 

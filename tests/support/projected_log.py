@@ -144,8 +144,11 @@ class ProjectedLog:
         await self._runner.project(batch)
         self.held = {**self.held, **batch.held_afterwards}
 
-    async def build(self, upto: int, *, one: str | None = None) -> oracle.Tables:
-        """Build a generation beside, in bulk or by copying all but one projection; return its tables, and drop it."""
+    async def build(self, upto: int, *, one: str | None = None, many: int = 1) -> oracle.Tables:
+        """Build a generation beside, in bulk or by copying all but one projection; return its tables, and drop it.
+
+        Ranges of at least `many` events are loaded as great ones are.
+        """
         connection = await connect(self.url, Role.PROJECTOR)
         await create(connection, BESIDE)
         try:
@@ -153,8 +156,7 @@ class ProjectedLog:
                 await load_one(self.url, BESIDE, GENERATION, one)
             else:
                 with pytest.MonkeyPatch.context() as patch:
-                    # As a great log is loaded, however small this one is.
-                    patch.setattr(projector.batch, "MANY", 1)
+                    patch.setattr(projector.batch, "MANY", many)
                     await load_from_log(self.url, BESIDE, upto)
             for statement in create_indexes_sql(BESIDE):
                 await connection.execute(statement)
