@@ -164,15 +164,6 @@ class Laurels:
 
         return self._until_it_works(attempt)
 
-    def put(self, path: str, body: Command, *, key: str) -> Mapping[str, Any]:
-        """Put a JSON object to a path below the base URL and return the object answered; raise ServerError.
-
-        With the same Idempotency-Key and body it acts once.
-        """
-        headers = {"Idempotency-Key": key}
-        answer = self._until_it_works(lambda: self._attempt("PUT", path, json=body, headers=headers))
-        return _object(_json(answer))
-
     def pages(self, path: str, **query: str | int) -> Iterator[Mapping[str, Any]]:
         """Yield the objects of a list, page after page; raise ServerError."""
         following: str | None = str(httpx.URL(path, params=query))

@@ -20,7 +20,7 @@ __all__ = ["ACHIEVEMENTS", "DAYS", "USERS", "DemoSummary", "demo_commands", "loa
 
 USERS: Final = 300
 DAYS: Final = 60
-CREATED: Final = 201
+ACCEPTED: Final = (200, 201)
 CONFLICT: Final = 409
 PREPARING: Final = Stage("Users and achievements", "commands")
 TRANSLATING: Final = Stage("Translations", "texts")
@@ -255,9 +255,10 @@ def _deliver(
 
 
 def _check(command: Command, result: Result) -> None:
-    # A user or an achievement may be there from an earlier demo, whose keys the server no longer remembers.
+    # A user or an achievement may be there from an earlier demo, whose keys the server no longer remembers, and a name
+    # may be taken by what was there before.
     known = result.status == CONFLICT and command["type"] != "award-achievement"
-    if result.status != CREATED and not known:
+    if result.status not in ACCEPTED and not known:
         message = f"The server refused {command['type']} ({command['idempotency_key']}) with {result}."
         raise ServerError(message)
 
@@ -277,14 +278,20 @@ def _translate(server: Laurels, ids: dict[str, int], progress: Report) -> None:
         listed = server.pages("/users/achievements", language="en", limit=100)
         ids = {str(found["achievement_name"]): int(found["achievement_id"]) for found in listed} | ids
     by_key = {achievement_name(name).key: found for name, found in ids.items()}
-    for done, achievement in enumerate(ACHIEVEMENTS, 1):
+    commands: list[Command] = []
+    for achievement in ACHIEVEMENTS:
         found = by_key.get(achievement_name(achievement.name).key)
         if found is None:
             message = f"The achievement {achievement.name} is taken and yet not listed."
             raise ServerError(message)
-        texts = {
-            "achievement_name": achievement.russian_name,
-            "achievement_description": achievement.russian_description,
-        }
-        server.put(f"/users/achievements/{found}/translations/ru", texts, key=f"demo/translation/{found}/ru")
-        progress(TRANSLATING, done, len(ACHIEVEMENTS))
+        commands.append(
+            {
+                "type": "translate-achievement",
+                "achievement_id": found,
+                "achievement_language": "ru",
+                "achievement_name": achievement.russian_name,
+                "achievement_description": achievement.russian_description,
+                "idempotency_key": f"demo/translation/{found}/ru",
+            }
+        )
+    _deliver(server, TRANSLATING, commands, progress)

@@ -185,7 +185,9 @@ def verify() -> None:
 
 @app.command("what-if")
 def what_if_command(
-    points: Annotated[list[str] | None, typer.Option(help="Other points, as 'First run=50'; may be repeated.")] = None,
+    points: Annotated[
+        list[str] | None, typer.Option(help="Other points, as 'First run=50' or '#7=50'; may be repeated.")
+    ] = None,
     timezone: Annotated[str, typer.Option(help="Take every day in this time zone, as Europe/Moscow.")] = "",
 ) -> None:
     """Show who would lead and who would move under other rules, without touching what is served."""

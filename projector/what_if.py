@@ -1,5 +1,6 @@
 """What the statistics would be with other points or another day rule: a dry generation, compared and dropped."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -9,7 +10,7 @@ from projector.loading import load_from_log
 from projector.rebuild import NEXT_GENERATION, Refused, drop_left_overs, turn
 from projector.runner import Amendment
 from shared.domain.days import is_timezone
-from shared.domain.names import lookup_key
+from shared.domain.names import InvalidName, achievement_name
 from shared.event_log import head_position
 from shared.read_models import schema_name, served_generation
 from shared.runtime.database import Connection
@@ -76,7 +77,9 @@ class Outlook:
 
 
 async def what_if(url: str, points: Mapping[str, int], timezone: str | None) -> Outlook:
-    """Compare what is served with a generation under other rules; points go by the names of achievements.
+    """Compare what is served with a generation under other rules.
+
+    Points go by the names of achievements, or by `#` and an id.
 
     Under traffic the two may be some moments apart. Raises Busy while a rebuild runs, Refused for a name or a time zone
     that is not known, or a database error.
@@ -104,15 +107,28 @@ async def _amendments(
 ) -> list[Amendment]:
     found: dict[int, int] = {}
     names = await connection.fetch(NAMES.format(served=schema_name(served)))
+    ids_by_key: dict[str, set[int]] = defaultdict(set)
+    for row in names:
+        ids_by_key[achievement_name(row["name"]).key].add(row["achievement_id"])
+        ids_by_key[f"#{row['achievement_id']}"].add(row["achievement_id"])
     for name, value in points.items():
-        ids = {row["achievement_id"] for row in names if lookup_key(row["name"]) == lookup_key(name)}
-        if len(ids) != 1:
-            raise Refused(f"{'No' if not ids else 'More than one'} achievement is called {name!r}.")
-        found[ids.pop()] = value
+        ids = ids_by_key.get(_key(name), set())
+        if not ids:
+            raise Refused(f"No achievement is called “{name}”.")
+        if len(ids) > 1:
+            raise Refused(f"More than one achievement is called “{name}”; give an id, as in '#{min(ids)}={value}'.")
+        found[next(iter(ids))] = value
     amendments: list[Amendment] = [(OTHER_POINTS, (list(found), list(found.values())))] if found else []
     if timezone is not None:
         amendments.append((OTHER_DAYS, (timezone,)))
     return amendments
+
+
+def _key(name: str) -> str:
+    try:
+        return achievement_name(name).key
+    except InvalidName:
+        return ""
 
 
 async def _compare(connection: Connection, served: int, dry: int) -> Outlook:

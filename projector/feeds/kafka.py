@@ -111,7 +111,11 @@ class Consumption(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
     async def start(self) -> None:
         """Join the group."""
         self._consumer.subscribe([self._settings.kafka_topic], listener=self)
-        await self._consumer.start()
+        try:
+            await self._consumer.start()
+        except KafkaError:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         """Leave the group, so that others get the partitions at once."""

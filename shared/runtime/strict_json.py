@@ -46,7 +46,7 @@ def validate(model: type[Model], value: object, *, context: dict[str, Any] | Non
     try:
         return model.model_validate(value, context=context)
     except ValidationError as error:
-        raise invalid_input(*_errors(error)) from None
+        raise invalid_input(*_errors(error, model)) from None
 
 
 class _Refused(ValueError):
@@ -114,20 +114,22 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def _errors(error: ValidationError) -> list[InputError]:
+def _errors(error: ValidationError, model: type[BaseModel]) -> list[InputError]:
     found = []
+    unknown = f"The object has a field that is not known here; known are: {', '.join(model.model_fields)}."
     for part in error.errors(include_url=False, include_context=False, include_input=False):
         location = part["loc"]
         # The name of an unknown field is the client's own text, so the pointer stops at the object that has it.
         known = location[:-1] if part["type"] == "extra_forbidden" else location
         pointer = "".join(f"/{step}" for step in known)
-        found.append(InputError(pointer, _DETAILS.get(part["type"]) or _sentence(part["msg"])))
+        # No object that is sent here has another one within.
+        detail = unknown if part["type"] == "extra_forbidden" else _DETAILS.get(part["type"])
+        found.append(InputError(pointer, detail or _sentence(part["msg"])))
     return found
 
 
 _DETAILS = {
     "missing": "The field is required.",
-    "extra_forbidden": "The object has a field that is not known.",
     "model_type": "This has to be a JSON object.",
     "model_attributes_type": "This has to be a JSON object.",
 }

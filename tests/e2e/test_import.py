@@ -385,6 +385,21 @@ def test_the_demo_adds_nothing_twice(fresh_laurels: Make) -> None:
     assert {"ru"} == {found["achievement_language"] for found in catalogue}
 
 
+def test_names_that_are_there_already_are_nobodys_trouble(fresh_laurels: Make) -> None:
+    """The demo goes on where one of its texts is taken, and what-if tells any two names apart."""
+    laurels = fresh_laurels()
+    for name, language in (("Марафон", "ru"), ("Марафон", "en"), ("C:\\o/ \u200d", "en"), ("\\", "en")):
+        body = {"achievement_name": name, "achievement_description": "", "achievement_language": language}
+        assert 201 == laurels.http.post(f"{API}/users/achievements", json=body).status_code
+
+    command_line(laurels, "demo")
+
+    reads_have_everything(laurels)
+    assert "0 users would change their place" in command_line(laurels, "what-if", "--points", "C:\\o/ \u200d=50")
+    assert "“Марафон”; give an id, as in '#1=50'" in fails(settings_of(laurels), "what-if", "--points", "Марафон=50")
+    command_line(laurels, "what-if", "--points", "#1=50")
+
+
 def test_status_tells_where_everything_stands(laurels: Laurels) -> None:
     """Positions, the lag of every partition and the generation, for people and as JSON, in both deployments."""
     user = {"username": laurels.name(), "user_language": "en"}

@@ -313,7 +313,7 @@ def test_another_time_zone_changes_a_streak(small: Laurels) -> None:
     ("options", "sentence"),
     [
         ((), "Say what would be otherwise"),
-        (("--points", "Fly=5"), "No achievement is called 'Fly'."),
+        (("--points", "Fly=5"), "No achievement is called “Fly”."),
         (("--points", "Run=-1"), "--points has to be like 'First run=50'"),
         (("--timezone", "Mars/Olympus"), "The time zone is not an IANA name"),
     ],
