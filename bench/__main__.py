@@ -70,7 +70,7 @@ def measure(names: Sequence[str], plan: Plan, results: Path) -> bool:
             for curve in found[name].curves:
                 plot(results, curve)
             print(f"{name}: {seconds:.0f} s", flush=True)
-    (results / "table.md").write_text(markdown(found))
+    (results / "table.md").write_text(markdown(results, LINES))
     print_table(found)
     return len(found) == len(names)
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any
+from typing import Any, Self
 
 AT_LEAST = "at least"
 AT_MOST = "at most"
@@ -89,6 +89,20 @@ class Measure:
             "target": str(self.target) if self.target else None,
             "met": self.met,
         }
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Self:
+        """Return what `as_dict` made a dictionary of."""
+        sense, _, bound = (found["target"] or "").rpartition(" ")
+        return cls(
+            work=found["work"],
+            what=found["measure"],
+            unit=found["unit"],
+            ours=found["samples"],
+            reference=found["reference"] or "",
+            theirs=found["reference_samples"],
+            target=Target(sense, float(bound)) if bound else None,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -40,10 +40,11 @@ def print_table(found: Mapping[str, Findings]) -> None:
     Console(width=200).print(table)
 
 
-def markdown(found: Mapping[str, Findings]) -> str:
-    """Return the table as Markdown, for the documentation."""
-    lines = [HEADINGS, ("---",) * len(HEADINGS)]
-    lines += [row(measure) for findings in found.values() for measure in findings.measures]
+def markdown(folder: Path, names: Iterable[str]) -> str:
+    """Return, as Markdown, the table of what these lines found last; those that never ran are left out."""
+    written = [path for name in names if (path := folder / f"{name}.json").exists()]
+    measures = [Measure.from_dict(found) for path in written for found in json.loads(path.read_text())["measures"]]
+    lines = [HEADINGS, ("---",) * len(HEADINGS), *map(row, measures)]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 

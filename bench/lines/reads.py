@@ -77,10 +77,10 @@ def hot(bench: Workbench) -> Findings:
             ),
             Measure(
                 work=work,
-                what="the same",
+                what=f"all four, p99 over {CONNECTIONS} connections",
                 unit="ms",
                 ours=tails["ours"],
-                reference="bare ASGI app, the same awards coming in to Laurels beside it",
+                reference="bare ASGI app, the same awards coming in beside it",
                 theirs=tails["disturbed"],
             ),
         ]

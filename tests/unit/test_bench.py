@@ -1,11 +1,13 @@
 """The bench's arithmetic: schedules, percentiles, ratios, targets, and what its table says."""
 
+from pathlib import Path
+
 import pytest
 
 from bench.client import LoadFailed, Schedule, is_whole, request
-from bench.measures import Measure, at_least, at_most, percentile
+from bench.measures import Findings, Measure, at_least, at_most, percentile
 from bench.plan import Plan
-from bench.report import row
+from bench.report import markdown, row, write_result
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nContent-Length: 4\r\n\r\n"
 
@@ -113,3 +115,17 @@ def test_scale_one_is_what_the_table_asks_for() -> None:
 
     assert (100_000, 100_000, (100_000, 500_000)) == (whole.users, whole.backlog, whole.rebuilds)
     assert ((10_000, 100_000, 1_000_000), 1_000_000) == (whole.sizes, whole.operations)
+
+
+def test_what_was_found_is_read_again(tmp_path: Path) -> None:
+    """The table has what each line found last, in order, also of lines that did not run this time."""
+    for name, target in (("late", at_least(0.5)), ("early", None)):
+        found = Findings([measure(work=name, reference="floor", theirs=[200.0], target=target)])
+        write_result(tmp_path, name, found, Plan(), 1.0)
+
+    rows = markdown(tmp_path, ["early", "never", "late"]).splitlines()[2:]
+
+    assert [
+        "| early | max-count | 100 req/s | floor | 200 req/s | 0.50 |  |  |",
+        "| late | max-count | 100 req/s | floor | 200 req/s | 0.50 | at least 0.5 | yes |",
+    ] == rows
