@@ -187,12 +187,6 @@ async def lift_where(connection: Connection, condition: str, *arguments: Any) ->
     return lifted
 
 
-async def fill_all_where(connection: Connection, condition: str, *arguments: Any) -> None:  # noqa: ANN401 - the same
-    """Fill the relation with the events of the log that meet a condition, of every version. Raises UnreadableEvent."""
-    for fill in (fill_where, lift_where):
-        await fill(connection, condition, *arguments)
-
-
 async def _fill_from_rows(connection: Connection, rows: Sequence[Sequence[Any]]) -> int:
     """Fill the relation with rows of (position, partition, type, schema_version, user_id, recorded_at, data)."""
     if not rows:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from projector.batch import Poison, fill_all_where
+from projector.batch import Poison, fill_where, lift_where
 from projector.projections import STATEMENTS
 from shared.read_models import PROJECTED_CHANNEL, schema_name
 from shared.runtime.database import Connection, Record
@@ -124,6 +124,8 @@ async def _apply(connection: Connection, row: Record) -> None:
         await connection.execute(LEAVE_LEVELS, whose)
         for table in ROWS_OF_USER:
             await connection.execute(f"DELETE FROM {table} WHERE user_id = $1", whose)  # noqa: S608 - our own names
-    await fill_all_where(connection, condition, whose, projected, row["generation"], row["quarantine_id"])
+    arguments = whose, projected, row["generation"], row["quarantine_id"]
+    await fill_where(connection, condition, *arguments)
+    await lift_where(connection, condition, *arguments)
     for statement in STATEMENTS:
         await connection.execute(statement)

@@ -38,6 +38,8 @@ KEPT: Final = 256
 LONGEST_QUERY: Final = 64
 NEVER_KEPT: Final = (b"min_position", b"cursor", b"as_of", b"known_at")
 
+SERVER_ERRORS: Final = 500
+"""Where the statuses of the server's errors begin."""
 UNCHANGED_HEADERS: Final = frozenset({b"etag", b"read-position", b"link"})
 
 # The rows of a partition may move before the Read-Position does, and a retried record moves rows and no position.
@@ -217,7 +219,7 @@ class HotAnswers:
             for question, (app, scope) in asked.items():
                 queries = replace(scope["app"].state.queries, reader=snapshot)
                 made = await _answered(app, {**scope, "queries": queries})
-                if made.status >= 500:  # noqa: PLR2004 - where the server's errors begin
+                if made.status >= SERVER_ERRORS:
                     # Nothing else can be asked in a transaction that has failed.
                     raise asyncpg.InterfaceError(f"a statistic was answered {made.status}")
                 self._keep((question, _quarter(), place), made)
@@ -299,7 +301,7 @@ async def _answered(app: ASGIApp, scope: Scope) -> _Answer:
         await app(asked, receive, send)
     except Exception:
         # By then the application has answered 500, which is for everybody who waits for this.
-        if not messages or messages[0]["status"] < 500:  # noqa: PLR2004 - where the server's errors begin
+        if not messages or messages[0]["status"] < SERVER_ERRORS:
             raise
         logger.exception("a statistic could not be answered")
     start, *bodies = messages
