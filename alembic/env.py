@@ -13,7 +13,7 @@ from alembic import context
 from command_api import tables as write_side
 from projector import generation
 from shared import event_log, read_models
-from shared.runtime.settings import Settings
+from shared.runtime.process import load_settings
 
 LOCK = 0x6C6175  # "lau": migrations of one database take turns
 PAUSE_SECONDS = 0.1
@@ -63,7 +63,7 @@ def _take_turns(connection: Connection) -> None:
 
 async def main() -> None:
     """Connect and migrate."""
-    url = context.config.attributes.get("url") or Settings().database_url
+    url = context.config.attributes.get("url") or load_settings().database_url
     if not url:
         message = "LAURELS_DATABASE_URL is not set: alembic needs to know which database"
         raise SystemExit(message)

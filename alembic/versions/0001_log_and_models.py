@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from alembic import op
 from projector.generation import create_generation_sql
-from shared.runtime.settings import Settings
+from shared.runtime.process import load_settings
 
 revision = "0001"
 down_revision = None
@@ -166,7 +166,7 @@ def upgrade() -> None:
     _create_roles()
     for part in (LOG, WRITE_MODEL, READ_SIDE, GRANTS):
         _execute_all(part)
-    _first_rows(Settings().partitions)
+    _first_rows(load_settings().partitions)
     _first_generation()
 
 

@@ -35,6 +35,8 @@ BATCH_LIMIT: Final = 16 * BODY_LIMIT
 DRAINED: Final = 2 * BATCH_LIMIT
 """Bytes beyond the limit that are read and dropped: a client that still sends would not see the answer."""
 COMMANDS_PATH: Final = f"{PREFIX}/commands"
+PROBED: Final = frozenset({"/health", "/ready"})
+"""Paths that are answered whatever the Host says: probes come by address."""
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 
@@ -210,9 +212,11 @@ class Edge:
         path = scope["path"]
         if "\0" in path or "\ufffd" in path:
             raise invalid_input(InputError("", "The path has a character that cannot be part of a name."))
+        # Read once, while `Headers` searches all of them for every name; the first of a name counts, as there.
+        headers = dict(reversed(scope["headers"]))
+        if path not in PROBED:
+            self._protection.check_host(_text(headers.get(b"host")))
         if path.startswith(PREFIX):
-            # Read once, while `Headers` searches all of them for every name; the first of a name counts, as there.
-            headers = dict(reversed(scope["headers"]))
             client = scope["client"][0] if scope.get("client") else "unknown"
             self._protection.check(method, _text(headers.get(b"authorization")), client)
             if accept := _text(headers.get(b"accept")):

@@ -42,6 +42,7 @@ TITLES: Final[Mapping[str, str]] = {
     "rate-limited": "Too many requests",
     "content-too-large": "The body is too large",
     "unauthorized": "Credentials are missing or wrong",
+    "misdirected": "The request is addressed to another host",
     "forbidden": "Not allowed with these credentials",
 }
 

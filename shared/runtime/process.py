@@ -2,15 +2,21 @@
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import uvloop
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
+from shared.runtime import environment
 from shared.runtime.server import PortTaken
 from shared.runtime.settings import Settings
+
+ENV_FILE = Path(".env")
 
 
 def run(main: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
@@ -27,15 +33,19 @@ def run(main: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
         pass
 
 
-def load_settings(**given: object) -> Settings:
-    """Return the settings of the environment; exit with one line for each that is wrong."""
+def load_settings() -> Settings:
+    """Return the settings of the environment and of `.env`; exit with one line for each that is wrong."""
     try:
-        return Settings(**given)  # type: ignore[arg-type]  # checked by pydantic
+        return Settings(**environment.read(os.environ, ENV_FILE, Settings.model_fields))  # type: ignore[arg-type]  # checked by pydantic
+    except environment.BadEnvironment as error:
+        sys.exit(str(error))
     except ValidationError as error:
-        lines = [
-            f"LAURELS_{str(e['loc'][0]).upper()}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()
-        ]
-        sys.exit("\n".join(lines))
+        sys.exit("\n".join(_sentence(found) for found in error.errors()))
+
+
+def _sentence(error: ErrorDetails) -> str:
+    told = error["msg"].removeprefix("Value error, ")
+    return f"{environment.PREFIX}{str(error['loc'][0]).upper()}: {told}" if error["loc"] else told
 
 
 def configure_logging(settings: Settings) -> None:

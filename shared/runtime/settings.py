@@ -1,16 +1,20 @@
-"""Settings, read from the environment (prefix `LAURELS_`) and from a `.env` file."""
+"""Every setting with its default and its rules; `shared.runtime.process` reads them (prefix `LAURELS_`)."""
 
 import re
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import limits
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.runtime.hosts import is_loopback
+
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
+_TOKEN = re.compile(r"[!-+\--~]{16,}")
+_HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
 class Transport(StrEnum):
@@ -23,7 +27,7 @@ class Transport(StrEnum):
 class Settings(BaseSettings):
     """Every setting of every service, with its default."""
 
-    model_config = SettingsConfigDict(env_prefix="LAURELS_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="LAURELS_", extra="ignore", frozen=True)
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
@@ -53,10 +57,20 @@ class Settings(BaseSettings):
         "", description="Bearer tokens, comma-separated, one of which every command needs; empty asks for none."
     )
     read_tokens: str = Field(
-        "", description="Bearer tokens, comma-separated, for reads; write tokens read too; empty asks for none."
+        "",
+        description="Bearer tokens, comma-separated, for reads; write tokens read too; without write tokens "
+        "nobody may command; empty asks for none.",
     )
     admin_tokens: str = Field(
         "", description="Bearer tokens, comma-separated, for /admin; empty leaves it to requests from this machine."
+    )
+    hosts: str = Field(
+        "",
+        description="Host names that requests may be addressed to beside this machine's own, name or name:port, "
+        "comma-separated; with write tokens, empty allows any.",
+    )
+    open: Literal["yes", "no"] = Field(
+        "no", description="yes allows another LAURELS_HOST than this machine's own without any tokens."
     )
     rate_limit: str = Field(
         "", description="Requests allowed to one client, such as 100/second or 5000/minute; empty is no limit."
@@ -83,6 +97,23 @@ class Settings(BaseSettings):
             raise ValueError("must be of the form postgresql://user:password@host/database")
         return value
 
+    @field_validator("write_tokens", "read_tokens", "admin_tokens")
+    @classmethod
+    def _tokens_are_strong(cls, value: str) -> str:
+        if value and not all(_TOKEN.fullmatch(part.strip()) for part in value.split(",")):
+            raise ValueError(
+                "each token between the commas needs at least 16 ASCII characters without spaces; "
+                "`openssl rand -hex 16` makes one"
+            )
+        return value
+
+    @field_validator("hosts")
+    @classmethod
+    def _hosts_are_named(cls, value: str) -> str:
+        if value and not all(_HOST.fullmatch(part.strip()) for part in value.split(",")):
+            raise ValueError("must be host names separated by commas, such as laurels.example.org,10.0.0.5:8000")
+        return value
+
     @field_validator("rate_limit")
     @classmethod
     def _rate_limit_is_readable(cls, value: str) -> str:
@@ -93,6 +124,15 @@ class Settings(BaseSettings):
             raise ValueError("must be a number of requests and a time, such as 100/second") from None
         return value
 
+    @model_validator(mode="after")
+    def _is_protected_or_said_to_be_open(self) -> Self:
+        if not (is_loopback(self.host) or self.write_tokens or self.read_tokens or self.open == "yes"):
+            raise ValueError(
+                f"LAURELS_HOST={self.host} would let everybody who reaches it read and write: set "
+                "LAURELS_WRITE_TOKENS, or LAURELS_OPEN=yes if that is what you want."
+            )
+        return self
+
     @cached_property
     def language_set(self) -> frozenset[str]:
         """The languages as a set."""
@@ -100,19 +140,24 @@ class Settings(BaseSettings):
 
     @cached_property
     def write_token_set(self) -> frozenset[str]:
-        """The tokens that may command; empty when commands are open."""
-        return _tokens(self.write_tokens)
+        """The tokens that may command; empty when nobody may, or everybody (`read_token_set` is empty too)."""
+        return _parts(self.write_tokens)
 
     @cached_property
     def read_token_set(self) -> frozenset[str]:
         """The tokens that may only read; empty when reads are open."""
-        return _tokens(self.read_tokens)
+        return _parts(self.read_tokens)
 
     @cached_property
     def admin_token_set(self) -> frozenset[str]:
         """The tokens of operators; empty when only this machine may administrate."""
-        return _tokens(self.admin_tokens)
+        return _parts(self.admin_tokens)
+
+    @cached_property
+    def host_set(self) -> frozenset[str]:
+        """The values of `Host` that are answered beside this machine's own names, in lower case."""
+        return frozenset(host.lower() for host in _parts(self.hosts))
 
 
-def _tokens(text: str) -> frozenset[str]:
+def _parts(text: str) -> frozenset[str]:
     return frozenset(part.strip() for part in text.split(",") if part.strip())

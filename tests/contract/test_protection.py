@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from base64 import b64encode
 from typing import TYPE_CHECKING
 
 from .helpers import (
@@ -17,6 +18,7 @@ from .helpers import (
 if TYPE_CHECKING:
     import httpx
 
+WRITE, OTHER, READ = "w-0123456789abcdef", "w-other-9876543210", "r-0123456789abcdef"
 OPEN = ("/health", "/ready", "/metrics", "/docs", "/openapi.json")
 READS = (
     "/users/",
@@ -58,7 +60,7 @@ def _assert_unauthorized(response: httpx.Response) -> None:
 
 def test_tokens_protect_what_they_are_set_for(fresh_laurels: FreshLaurels) -> None:
     """Commands need a write token, reads any token, operations none."""
-    laurels = fresh_laurels(LAURELS_WRITE_TOKENS="w-token,w-other", LAURELS_READ_TOKENS="r-token")
+    laurels = fresh_laurels(LAURELS_WRITE_TOKENS=f"{WRITE},{OTHER}", LAURELS_READ_TOKENS=READ)
 
     _check_nobody_gets_in(laurels)
     _check_reading_is_not_writing(laurels)
@@ -71,12 +73,12 @@ def _check_nobody_gets_in(laurels: Laurels) -> None:
     strangers = (
         None,
         "Bearer unknown",
-        "Bearer w-token2",
-        "Bearer w-toke",
-        "Bearer w-token,w-other",
+        f"Bearer {WRITE}2",
+        f"Bearer {WRITE[:-1]}",
+        f"Bearer {WRITE},{OTHER}",
         "Bearer",
-        "w-token",
-        "Basic dy10b2tlbjo=",
+        WRITE,
+        f"Basic {b64encode(f'{WRITE}:'.encode()).decode()}",
     )
     for stranger in strangers:
         _assert_unauthorized(_ask(laurels, "GET", "/users/", stranger))
@@ -90,16 +92,16 @@ def _check_nobody_gets_in(laurels: Laurels) -> None:
 def _check_reading_is_not_writing(laurels: Laurels) -> None:
     """Know a read token, but allow it no commands."""
     for method, path in COMMANDS:
-        assert_problem(_ask(laurels, method, path, "Bearer r-token", {}), 403)
-    assert [] == _ask(laurels, "GET", "/users/", "Bearer r-token").json()
+        assert_problem(_ask(laurels, method, path, f"Bearer {READ}", {}), 403)
+    assert [] == _ask(laurels, "GET", "/users/", f"Bearer {READ}").json()
 
 
 def _check_tokens_let_in(laurels: Laurels) -> None:
     """Any of the tokens works, and the scheme is not case-sensitive."""
-    for token, name in (("Bearer w-token", "ada"), ("bearer w-other", "bob")):
+    for token, name in ((f"Bearer {WRITE}", "ada"), (f"bearer {OTHER}", "bob")):
         body = {"username": name, "user_language": "en"}
         assert_status(201, _ask(laurels, "POST", "/users/", token, body))
-    for token in ("Bearer r-token", "Bearer w-token", "bearer w-other"):
+    for token in (f"Bearer {READ}", f"Bearer {WRITE}", f"bearer {OTHER}"):
         assert_status(200, _ask(laurels, "GET", "/users/", token))
 
 

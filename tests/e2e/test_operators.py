@@ -24,6 +24,7 @@ from tests.support.synchronously import synchronously
 
 SECONDS = 30.0
 ADMIN = "/admin/rebuilds"
+OPERATOR, PRODUCER = "operator-0123456789", "producer-0123456789"
 Make = Callable[..., Laurels]
 
 AWARDS = (
@@ -168,10 +169,10 @@ def assert_only_operators_reach_it(laurels: Laurels) -> None:
             assert httpx.post(service.url + ADMIN, json={}).status_code in {404, 405}
     assert_problem(httpx.get(served_by + ADMIN, headers={"X-Forwarded-For": "127.0.0.1"}), 403)
     assert_problem(httpx.post(served_by + ADMIN, json={}, headers={"Origin": served_by}), 403)
-    with another_projector(laurels, LAURELS_ADMIN_TOKENS="open sesame", LAURELS_WRITE_TOKENS="other") as projector:
+    with another_projector(laurels, LAURELS_ADMIN_TOKENS=OPERATOR, LAURELS_WRITE_TOKENS=PRODUCER) as projector:
         address = projector.url + ADMIN
-        right = {"Authorization": "Bearer open sesame"}
-        for wrong in ({}, {"Authorization": "Bearer other"}, {"Authorization": "open sesame"}):
+        right = {"Authorization": f"Bearer {OPERATOR}"}
+        for wrong in ({}, {"Authorization": f"Bearer {PRODUCER}"}, {"Authorization": OPERATOR}):
             assert_problem(httpx.get(address, headers=wrong), 401)
             assert_problem(httpx.post(address, json={}, headers=wrong), 401)
         assert 200 == httpx.get(address, headers=right | {"X-Forwarded-For": "203.0.113.9"}).status_code

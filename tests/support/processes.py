@@ -96,12 +96,12 @@ def start(name: str, command: Sequence[str], *, environment: Mapping[str, str], 
 
 
 def run(
-    command: Sequence[str], *, environment: Mapping[str, str], seconds: float = RUN_SECONDS
+    command: Sequence[str], *, environment: Mapping[str, str], seconds: float = RUN_SECONDS, folder: Path = ROOT
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command of this project from its root to its end, and return what it printed."""
+    """Run a command of this project, from its root or another folder, to its end, and return what it printed."""
     return subprocess.run(
         _found(command),
-        cwd=ROOT,
+        cwd=folder,
         env=_clean(environment),
         stdin=subprocess.DEVNULL,
         capture_output=True,
