@@ -35,6 +35,8 @@ from urllib.parse import quote, urlencode
 
 import asyncpg
 
+from all_in_one.watcher import Watcher
+
 __all__ = ["Connection", "EmbeddedPostgres", "EmbeddedPostgresError", "find_binaries", "find_running"]
 
 OLDEST_MAJOR = 15
@@ -137,6 +139,7 @@ class EmbeddedPostgres:
         self._bin_dirs = bin_dirs
         self._lock: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._watcher: Watcher | None = None
         self._stopping = asyncio.Lock()
 
     @property
@@ -165,6 +168,8 @@ class EmbeddedPostgres:
             process, self._process = self._process, None
             if process is not None:
                 await _end(process)
+            if self._watcher is not None:
+                self._watcher.end()
             try:
                 with _sentences(self._folder):
                     await _stop_leftovers(self._cluster)
@@ -198,6 +203,7 @@ class EmbeddedPostgres:
         _write_private(self._folder / "socket-folder", str(host))
         connection = Connection(str(host), _password(self._folder))
         self._process = self._launch(binaries, account, host)
+        self._watcher = Watcher(self._process.pid, self._cluster / "postmaster.pid")
         await self._wait_until_ready(self._process, connection)
         return connection
 
@@ -276,8 +282,8 @@ class EmbeddedPostgres:
 def find_running(data_dir: Path) -> Connection | None:
     """Find the server that some process runs over this data folder; None when nobody answers.
 
-    A server whose owner was killed still answers, until the next start replaces it. Raises EmbeddedPostgresError when
-    the folder may not be read.
+    A server whose owner was killed may still answer for some seconds. Raises EmbeddedPostgresError when the folder may
+    not be read.
     """
     folder = data_dir.absolute()
     with _sentences(folder):

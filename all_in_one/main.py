@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import json
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 from fastapi import FastAPI
@@ -17,6 +15,7 @@ import projector.main
 import query_api.main
 import query_api.routes
 from all_in_one.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
+from all_in_one.instance import Instance, announced
 from all_in_one.migrations import migrate
 from projector import admin
 from projector.admin import administration
@@ -33,15 +32,16 @@ from shared.runtime.protection import Protection
 from shared.runtime.server import Server, bind, server, stop_signal
 from shared.runtime.settings import Settings, Transport
 
-INSTANCE_FILE = "instance.json"
-
 
 class Stopped(Exception):
     """The message is one sentence for the operator: why the service ended by itself."""
 
 
-def app(settings: Settings, *, alone: bool) -> FastAPI:
-    """Return all services as one application; `alone` if no other process serves their database."""
+def app(settings: Settings, *, alone: bool, instance: str | None = None) -> FastAPI:
+    """Return all services as one application; `alone` if no other process serves their database.
+
+    `instance` is the id that `/health` shows.
+    """
     ready: dict[str, Check] = {}
     promises = Promises()
 
@@ -72,7 +72,7 @@ def app(settings: Settings, *, alone: bool) -> FastAPI:
         [
             *query_api.routes.ROUTES,
             *command_api.routes.ROUTES,
-            *operations(ready, refresh).routes,
+            *operations(ready, refresh, instance).routes,
             *admin.router(protection).routes,
         ],
         lifespan=lifespan,
@@ -113,15 +113,16 @@ async def _up(
         await asyncio.to_thread(migrate, url)
         await _renew(configured, announce)
         started.set()
-        base_url = _base_url(settings, listener.getsockname()[1])
-        with _instance_file(settings, base_url):
-            # The data folder's lock lets no other process in.
-            running = server(app(configured, alone=not settings.database_url))
+        instance = Instance(_base_url(settings, listener.getsockname()[1]))
+        # Over a database of its own, the data folder's lock lets no other process in.
+        alone = not settings.database_url
+        with announced(settings.data_dir, instance) if alone else contextlib.nullcontext():
+            running = server(app(configured, alone=alone, instance=instance.instance))
             tasks = [
                 asyncio.create_task(running.serve(sockets=[listener])),
                 asyncio.create_task(stop.wait()),
                 asyncio.create_task(death()),
-                asyncio.create_task(_announce(running, lambda: announce(_banner(settings, base_url)))),
+                asyncio.create_task(_announce(running, lambda: announce(_banner(settings, instance.base_url)))),
             ]
             serving, stopping, dying, announcing = tasks
             await asyncio.wait([serving, stopping, dying], return_when=asyncio.FIRST_COMPLETED)
@@ -170,29 +171,6 @@ def _base_url(settings: Settings, port: int) -> str:
     return f"http://{host}:{port}"
 
 
-@contextlib.contextmanager
-def _instance_file(settings: Settings, base_url: str) -> Iterator[None]:
-    """Leave word in the data folder where this instance listens, so that `laurels status` and the others find it."""
-    if settings.database_url:
-        yield
-        return
-    path = settings.data_dir / INSTANCE_FILE
-    path.write_text(json.dumps({"base_url": base_url}))
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def running_base_url(data_dir: Path) -> str | None:
-    """Return where the instance on this data folder listens, None if there is none."""
-    try:
-        found: str = json.loads((data_dir / INSTANCE_FILE).read_text())["base_url"]
-    except (OSError, ValueError, KeyError):
-        return None
-    return found
-
-
 def _banner(settings: Settings, base_url: str) -> str:
     where = "the database of LAURELS_DATABASE_URL" if settings.database_url else str(settings.data_dir.resolve())
     return (
@@ -206,4 +184,4 @@ def _banner(settings: Settings, base_url: str) -> str:
     )
 
 
-__all__ = ["EmbeddedPostgresError", "Stopped", "app", "running_base_url", "up"]
+__all__ = ["EmbeddedPostgresError", "Stopped", "app", "up"]

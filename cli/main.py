@@ -3,12 +3,12 @@
 import asyncio
 import json
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
-import httpx
 import typer
 import uvloop
 from rich.console import Console
@@ -16,7 +16,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from all_in_one.embedded_postgres import EmbeddedPostgresError, find_running
-from all_in_one.main import Stopped, running_base_url, up
+from all_in_one.instance import running_instance
+from all_in_one.main import Stopped, up
 from all_in_one.migrations import MigrationError
 from cli import log_files, quarantine, what_if
 from cli import rebuild as rebuilding
@@ -45,6 +46,7 @@ quarantined = typer.Typer(help="Records that could not be applied.", no_args_is_
 app.add_typer(quarantined, name="quarantine")
 errors = Console(stderr=True)
 INTERRUPTED = 130
+NOTHING_SERVES = 3
 
 
 class Carrier(StrEnum):
@@ -74,10 +76,9 @@ def up_command() -> None:
 @app.command()
 def demo(url: Url = "", token: Token = "", seed: int = 1) -> None:
     """Fill a running instance with a few hundred users, achievements in two languages and streaks."""
+    server = base_url(load_settings(), url)
     with progress_bars() as progress:
-        summary = load_demo(
-            base_url(load_settings(), url), datetime.now(UTC), seed=seed, progress=progress, token=token
-        )
+        summary = load_demo(server, datetime.now(UTC), seed=seed, progress=progress, token=token)
     Console().print(escape(str(summary)))
 
 
@@ -89,20 +90,24 @@ def stackexchange(
     site: Annotated[str, typer.Option(help="Name that tells this dump from others; the folder's by default.")] = "",
 ) -> None:
     """Import a Stack Exchange dump; it can be stopped and run again, and adds nothing twice."""
+    server = base_url(load_settings(), url)
     with progress_bars() as progress:
-        summary = import_dump(folder, base_url(load_settings(), url), site=site or None, progress=progress, token=token)
+        summary = import_dump(folder, server, site=site or None, progress=progress, token=token)
     Console().print(escape(str(summary)))
 
 
 @app.command()
 def status(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Show positions, lag by partition, the generation that is served, and those that stand by or are being built."""
+    """Show positions, lag by partition, and generations; exit with 3 if nothing serves."""
     settings = load_settings()
-    found = asyncio.run(read_status(database_url(settings)))
+    found = _status(settings)
     if as_json:
-        print(json.dumps(found.as_dict()))  # noqa: T201 - the command's output
-    else:
+        print(json.dumps(found.as_dict() if found else {"serving": False}))  # noqa: T201 - the command's output
+    elif found:
         _print_status(found)
+    if not found or not found.serving:
+        errors.print(escape(_nothing_serves(settings, found)), style="red", highlight=False, soft_wrap=True)
+        sys.exit(NOTHING_SERVES)
 
 
 @app.command()
@@ -245,18 +250,15 @@ def fail(sentence: str) -> NoReturn:
 
 
 def base_url(settings: Settings, given: str) -> str:
-    """Return where the instance listens that the options and settings name."""
+    """Return where the instance listens that the options and settings name; what only has its port is not taken."""
     if given:
         return given
-    found = None
-    if not settings.database_url and find_running(settings.data_dir):
-        found = running_base_url(settings.data_dir)
-    guessed = found or f"http://{settings.host}:{settings.port}"
-    try:
-        httpx.get(f"{guessed}/health", timeout=5).raise_for_status()
-    except httpx.HTTPError:
-        fail(f"No Laurels answers on {guessed}. Start one with `make run`, or name another with --url.")
-    return guessed
+    if settings.database_url:
+        fail("Which server uses the database of LAURELS_DATABASE_URL is not known here: name it with --url.")
+    found = running_instance(settings.data_dir)
+    if found is None:
+        fail(f"{not_running(settings)} To use another, name it with --url, as --url http://localhost:8000.")
+    return found.base_url
 
 
 def database_settings() -> Settings:
@@ -269,14 +271,50 @@ def database_url(settings: Settings) -> str:
     """Return the database of the instance that the settings name."""
     if settings.database_url:
         return settings.database_url
+    url = running_database(settings)
+    if url is None:
+        fail(not_running(settings))
+    return url
+
+
+def running_database(settings: Settings) -> str | None:
+    """Return the embedded database of the data folder, None if it does not run."""
     connection = find_running(settings.data_dir)
-    if connection is None:
-        fail(f"No Laurels is running on {settings.data_dir.resolve()}. Start one with `make run`.")
-    return connection.url
+    return connection.url if connection else None
+
+
+def not_running(settings: Settings) -> str:
+    """Return the sentence that says so."""
+    return f"No Laurels is running on {settings.data_dir.resolve()}. Start one with `make run`."
+
+
+def _status(settings: Settings) -> Status | None:
+    """Return the status; None where the embedded database does not answer."""
+    if settings.database_url:
+        return asyncio.run(read_status(settings.database_url))
+    serving = running_instance(settings.data_dir) is not None
+    url = running_database(settings)
+    try:
+        # The embedded database of a process that was killed, or that only starts, answers and serves nobody.
+        return replace(asyncio.run(read_status(url)), serving=serving) if url else None
+    except DATABASE_TROUBLE:
+        if serving:
+            raise
+        return None
+
+
+def _nothing_serves(settings: Settings, found: Status | None) -> str:
+    if settings.database_url:
+        return "Nothing serves: no API is connected to the database of LAURELS_DATABASE_URL."
+    if found is None:
+        return f"Nothing serves. {not_running(settings)}"
+    where = settings.data_dir.resolve()
+    return f"Nothing serves: PostgreSQL answers on {where}, but no Laurels. It is still starting, or was killed."
 
 
 def _print_status(found: Status) -> None:
     console = Console()
+    console.print(f"Serving        {'yes' if found.serving else 'no'}")
     console.print(f"Log position   {found.log_position}")
     console.print(f"Read position  {found.read_position} (lag {found.lag})")
     console.print(f"Generation     {found.generation}")

@@ -18,6 +18,13 @@ OTHERS: Final = """
 SELECT g.generation, g.state, read_position(g.generation) AS position, h.position - read_position(g.generation) AS lag
 FROM generations g, log_head h WHERE g.state <> 'live' ORDER BY g.generation DESC
 """
+SERVING: Final = """
+SELECT EXISTS (
+    SELECT FROM pg_stat_activity WHERE datname = current_database()
+    AND application_name IN ('laurels_command', 'laurels_query') AND query ILIKE 'LISTEN %'
+)
+"""
+"""Whether an API follows this database: each listens for as long as it runs."""
 PUBLISHED: Final = "SELECT nullif(position, 0) FROM write_model.relay_lease"
 
 
@@ -43,8 +50,12 @@ class OtherGeneration:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Positions in the log; `published_position` is None where no relay ever ran. Lags count positions."""
+    """Positions in the log; `published_position` is None where no relay ever ran. Lags count positions.
 
+    `serving` says whether an API of this instance runs.
+    """
+
+    serving: bool
     log_position: int
     read_position: int
     lag: int
@@ -70,9 +81,11 @@ async def read_status(url: str) -> Status:
             rows = await connection.fetch(PARTITIONS, overall["generation"])
             others = await connection.fetch(OTHERS)
             published = await connection.fetchval(PUBLISHED)
+            serving = await connection.fetchval(SERVING)
     finally:
         await connection.close()
     return Status(
+        serving=serving,
         log_position=overall["log_position"],
         read_position=overall["read_position"],
         lag=overall["log_position"] - overall["read_position"],

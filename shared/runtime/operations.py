@@ -28,13 +28,21 @@ async def _nothing_to_refresh() -> None:
     """Leave the gauges as they are."""
 
 
-def operations(checks: Mapping[str, Check], refresh: Callable[[], Awaitable[None]] = _nothing_to_refresh) -> APIRouter:
-    """Return the routes at the root; `/ready` asks every check, `/metrics` brings the gauges up to date before."""
+def operations(
+    checks: Mapping[str, Check],
+    refresh: Callable[[], Awaitable[None]] = _nothing_to_refresh,
+    instance: str | None = None,
+) -> APIRouter:
+    """Return the routes at the root; `/ready` asks every check, `/metrics` brings the gauges up to date before.
+
+    `instance` is shown by `/health`, so that a command can tell this run of the service from any other.
+    """
     router = APIRouter(include_in_schema=False)
+    healthy = to_json({"status": "ok"} if instance is None else {"status": "ok", "instance": instance})
 
     @router.get("/health")
     async def health() -> Response:
-        return json_response(to_json({"status": "ok"}))
+        return json_response(healthy)
 
     @router.get("/ready")
     async def ready() -> Response:

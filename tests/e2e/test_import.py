@@ -18,8 +18,11 @@ from xml.sax.saxutils import quoteattr
 import httpx
 import pytest
 
+from all_in_one.embedded_postgres import EmbeddedPostgres
+from all_in_one.migrations import migrate
 from tests.support.deployments import Laurels, fetch
 from tests.support.processes import free_port, run, start
+from tests.support.synchronously import synchronously
 
 API = "/api/v1"
 SECONDS = 60.0
@@ -161,11 +164,12 @@ def settings_of(laurels: Laurels) -> dict[str, str]:
     """Return the settings with which somebody at the command line means this instance."""
     if laurels.postgres is None:
         return {"LAURELS_DATA_DIR": str(laurels.services["up"][0].log.parent / "data")}
-    return {
-        "LAURELS_DATABASE_URL": laurels.database_url,
-        "LAURELS_TRANSPORT": laurels.transport,
-        "LAURELS_PORT": str(httpx.URL(laurels.base_url).port),
-    }
+    return {"LAURELS_DATABASE_URL": laurels.database_url, "LAURELS_TRANSPORT": laurels.transport}
+
+
+def filling(laurels: Laurels, *arguments: str) -> list[str]:
+    """Return a command that fills this instance; over a database that is named, its address has to be named too."""
+    return [*arguments, *(["--url", laurels.base_url] if laurels.postgres else [])]
 
 
 def command_line(laurels: Laurels, *arguments: str) -> str:
@@ -176,11 +180,11 @@ def command_line(laurels: Laurels, *arguments: str) -> str:
     return done.stdout
 
 
-def fails(settings: Settings, *arguments: str) -> str:
+def fails(settings: Settings, *arguments: str, expected: int = 1) -> str:
     """Run a command that has to fail; return the one sentence that it says."""
     done = run(["laurels", *arguments], environment=settings)
     assert "Traceback" not in done.stderr, done.stderr
-    assert 1 == done.returncode, done.stdout + done.stderr
+    assert expected == done.returncode, done.stdout + done.stderr
     lines = done.stderr.splitlines()
     assert 1 == len(lines), done.stderr
     return lines[0]
@@ -296,12 +300,12 @@ def test_an_import_equals_a_recount_and_a_second_one_adds_nothing(fresh_laurels:
     """Every statistic is what the XML says, and importing again leaves the log where it was."""
     laurels = fresh_laurels()
 
-    printed = command_line(laurels, "import", "stackexchange", str(dump))
+    printed = command_line(laurels, *filling(laurels, "import", "stackexchange", str(dump)))
 
     assert_equals_recount(laurels, dump)
     assert f"{recounted(dump).badges}" in printed.replace(",", "")
     before = head(laurels)
-    command_line(laurels, "import", "stackexchange", str(dump))
+    command_line(laurels, *filling(laurels, "import", "stackexchange", str(dump)))
     assert before == head(laurels)
     assert_equals_recount(laurels, dump)
 
@@ -310,7 +314,7 @@ def test_names_and_badges_are_what_the_dump_means(fresh_laurels: Make, tmp_path:
     """The lowest id has a name, others add their id; tag badges carry their class, and all are in English."""
     laurels = fresh_laurels()
 
-    command_line(laurels, "import", "stackexchange", str(made_dump(tmp_path / "dump", SMALL)))
+    command_line(laurels, *filling(laurels, "import", "stackexchange", str(made_dump(tmp_path / "dump", SMALL))))
 
     reads_have_everything(laurels)
     assert sorted(USERNAMES.values()) == sorted(user["username"] for user in pages(laurels, "/users/?limit=100"))
@@ -326,7 +330,7 @@ def test_an_import_that_was_stopped_goes_on(fresh_laurels: Make, tmp_path: Path)
     """Ctrl-C in the middle loses nothing and leaves no traceback; the next run completes it, and nothing is twice."""
     laurels = fresh_laurels()
     dump = made_dump(tmp_path / "dump", LARGE)
-    command = ["laurels", "import", "stackexchange", str(dump)]
+    command = ["laurels", *filling(laurels, "import", "stackexchange", str(dump))]
     importing = start("import", command, environment=settings_of(laurels), folder=tmp_path)
     try:
         while head(laurels) < 3_000:
@@ -354,14 +358,14 @@ def test_a_file_that_is_cut_off_is_one_sentence(fresh_laurels: Make, tmp_path: P
     whole = (dump / broken).read_bytes()
     (dump / broken).write_bytes(whole[: len(whole) * 2 // 3])
 
-    assert broken in fails(settings_of(laurels), "import", "stackexchange", str(dump))
+    assert broken in fails(settings_of(laurels), *filling(laurels, "import", "stackexchange", str(dump)))
 
     assert 0 == head(laurels)
 
 
 def test_a_folder_without_a_dump_is_one_sentence(laurels: Laurels, tmp_path: Path) -> None:
     """What is missing is named."""
-    assert "Badges.xml" in fails(settings_of(laurels), "import", "stackexchange", str(tmp_path))
+    assert "Badges.xml" in fails(settings_of(laurels), *filling(laurels, "import", "stackexchange", str(tmp_path)))
 
 
 def test_the_demo_adds_nothing_twice(fresh_laurels: Make) -> None:
@@ -369,10 +373,10 @@ def test_the_demo_adds_nothing_twice(fresh_laurels: Make) -> None:
     laurels = fresh_laurels()
     began = datetime.now(UTC)
 
-    command_line(laurels, "demo")
+    command_line(laurels, *filling(laurels, "demo"))
 
     first, position = events_by_type(laurels), head(laurels)
-    command_line(laurels, "demo")
+    command_line(laurels, *filling(laurels, "demo"))
     again = fetch(laurels, f"SELECT type, data ->> 'awarded_at' AS at FROM events WHERE position > {position}")  # noqa: S608 - a number
     assert {"achievement-awarded"} >= {row["type"] for row in again}
     assert all(datetime.fromisoformat(row["at"]) >= began for row in again)
@@ -392,7 +396,7 @@ def test_names_that_are_there_already_are_nobodys_trouble(fresh_laurels: Make) -
         body = {"achievement_name": name, "achievement_description": "", "achievement_language": language}
         assert 201 == laurels.http.post(f"{API}/users/achievements", json=body).status_code
 
-    command_line(laurels, "demo")
+    command_line(laurels, *filling(laurels, "demo"))
 
     reads_have_everything(laurels)
     assert "0 users would change their place" in command_line(laurels, "what-if", "--points", "C:\\o/ \u200d=50")
@@ -437,9 +441,62 @@ def test_status_tells_a_lag(laurels: Laurels) -> None:
     assert any(part["lag"] > 0 for part in found["partitions"])
 
 
-@pytest.mark.parametrize("arguments", [["status"], ["status", "--json"], ["demo"]])
-def test_without_an_instance_it_is_one_sentence(tmp_path: Path, arguments: list[str]) -> None:
-    """Nobody is left to guess that nothing runs."""
+@pytest.mark.parametrize(
+    ("arguments", "expected"), [(["status"], 3), (["status", "--json"], 3), (["demo"], 1), (["export", "-"], 1)]
+)
+def test_without_an_instance_it_is_one_sentence(tmp_path: Path, arguments: list[str], expected: int) -> None:
+    """Nobody is left to guess that nothing runs; `status` has an exit code of its own for that."""
     settings = {"LAURELS_DATA_DIR": str(tmp_path / "data"), "LAURELS_PORT": str(free_port())}
-    assert "No Laurels" in fails(settings, *arguments)
+    assert "No Laurels is running" in fails(settings, *arguments, expected=expected)
     assert not (tmp_path / "data").exists()
+
+
+def test_status_says_that_it_serves(laurels: Laurels) -> None:
+    """An instance that serves is told to people and programs, in both deployments."""
+    assert "Serving        yes" in command_line(laurels, "status")
+    assert json.loads(command_line(laurels, "status", "--json"))["serving"] is True
+
+
+def test_status_over_a_database_that_nobody_serves(tmp_path: Path) -> None:
+    """With LAURELS_DATABASE_URL, a database that answers is not yet a service: exit code 3."""
+    server = EmbeddedPostgres(tmp_path / "data")
+    url = synchronously(server.start()).url
+    try:
+        migrate(url)
+        done = run(["laurels", "status", "--json"], environment={"LAURELS_DATABASE_URL": url})
+    finally:
+        synchronously(server.stop())
+
+    assert 3 == done.returncode, done.stderr
+    assert json.loads(done.stdout)["serving"] is False
+    assert "Nothing serves: no API is connected" in done.stderr
+
+
+@pytest.mark.parametrize("command", [["demo"], ["import", "stackexchange", "{dump}"]])
+def test_a_stranger_on_the_port_is_not_filled(laurels: Laurels, tmp_path: Path, command: list[str]) -> None:
+    """With a data folder of nobody, another instance that has the settings' port is refused, and stays as it is."""
+    dump = made_dump(tmp_path / "dump", SMALL)
+    before = head(laurels)
+    settings = {"LAURELS_DATA_DIR": str(tmp_path / "data"), "LAURELS_PORT": str(httpx.URL(laurels.base_url).port)}
+
+    said = fails(settings, *(word.format(dump=dump) for word in command))
+
+    assert "No Laurels is running" in said
+    assert "--url" in said
+    assert before == head(laurels)
+
+
+def test_what_took_the_port_of_a_killed_instance_is_not_filled(laurels: Laurels, tmp_path: Path) -> None:
+    """The file that a killed instance left names a port; whoever has it now shows another id, and is refused."""
+    (tmp_path / "instance.json").write_text(json.dumps({"base_url": laurels.base_url, "instance": "0" * 32}))
+    before = head(laurels)
+
+    assert "No Laurels is running" in fails({"LAURELS_DATA_DIR": str(tmp_path)}, "demo")
+    assert before == head(laurels)
+
+
+def test_a_database_url_does_not_name_a_server(tmp_path: Path) -> None:
+    """With LAURELS_DATABASE_URL the address of the API is not guessed."""
+    settings = {"LAURELS_DATABASE_URL": "postgresql://nobody@127.0.0.1/nothing", "LAURELS_DATA_DIR": str(tmp_path)}
+
+    assert "--url" in fails(settings, "demo")

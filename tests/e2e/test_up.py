@@ -21,7 +21,8 @@ import pytest
 
 from all_in_one import embedded_postgres
 from all_in_one.embedded_postgres import find_running
-from tests.support.processes import STOP_SECONDS, Service, free_port, run, start
+from shared.runtime.environment import NO_SETTINGS
+from tests.support.processes import ROOT, STOP_SECONDS, Service, free_port, run, start
 
 API = "/api/v1"
 SECONDS = 30.0
@@ -328,6 +329,12 @@ def test_a_postgres_that_dies_underneath_is_one_sentence(tmp_path: Path) -> None
         ("LAURELS_LOG_LEVEL", "loud"),
         ("LAURELS_DATABASE_URL", "nonsense"),
         ("LAURELS_DATABASE_URL", "mysql://localhost/laurels"),
+        ("LAURELS_WRITE_TOKENS", ", ,"),
+        ("LAURELS_READ_TOKENS", "short"),
+        ("LAURELS_HOST", "192.0.2.1"),
+        ("LAURELS_OPEN", "maybe"),
+        ("LAURELS_HOSTS", "http://a/"),
+        ("LAURELS_WRITE_TOKNS", "0123456789abcdef"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence(tmp_path: Path, name: str, value: str) -> None:
@@ -341,13 +348,43 @@ def test_a_wrong_setting_is_one_sentence(tmp_path: Path, name: str, value: str) 
 @pytest.mark.parametrize("service", ["command_api", "command_api.relay", "projector", "query_api"])
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("LAURELS_PORT", "abc"), ("LAURELS_RATE_LIMIT", "nonsense"), ("LAURELS_DATABASE_URL", "nonsense")],
+    [
+        ("LAURELS_PORT", "abc"),
+        ("LAURELS_RATE_LIMIT", "nonsense"),
+        ("LAURELS_DATABASE_URL", "nonsense"),
+        ("LAURELS_HOST", "192.0.2.1"),
+        ("LAURELS_WRITE_TOKNS", "0123456789abcdef"),
+    ],
 )
 def test_a_wrong_setting_of_a_service_is_one_sentence(service: str, name: str, value: str) -> None:
     """The processes of the scaled-out deployment are as clear about their settings."""
     environment = {"LAURELS_DATABASE_URL": unreachable(), "LAURELS_PORT": str(free_port()), name: value}
 
     assert_one_sentence(run(["python", "-m", service], environment=environment, seconds=SECONDS), name)
+
+
+EVERY_PROCESS = (
+    *(f"python -m {module}" for module in ("command_api", "command_api.relay", "projector", "query_api")),
+    f"python -m alembic -c {ROOT / 'alembic.ini'} upgrade head",
+    *(f"laurels {command}" for command in ("up", "demo", "status", "rebuild")),
+)
+
+
+@pytest.mark.parametrize("process", EVERY_PROCESS)
+def test_a_file_of_settings_that_cannot_be_read_starts_nothing(tmp_path: Path, process: str) -> None:
+    """Whatever is started refuses a `.env` of which a part would be skipped, and names its line."""
+    (tmp_path / ".env").write_text('LAURELS_PORT=1\nLAURELS_WRITE_TOKENS="0123456789abcdef\n')
+    refused = run(process.split(), environment={"PYTHONPATH": str(ROOT)}, seconds=SECONDS, folder=tmp_path)
+
+    assert_one_sentence(refused, ".env, line 2")
+
+
+def test_the_switches_of_tests_and_commands_start_with_it(tmp_path: Path) -> None:
+    """Names of ours that are no settings keep nothing from starting."""
+    others = dict.fromkeys(NO_SETTINGS, "1")
+    refused = refused_up(tmp_path, LAURELS_DATABASE_URL=unreachable(), **others)
+
+    assert_one_sentence(refused, "database")
 
 
 def test_a_database_that_cannot_be_reached_is_one_sentence(tmp_path: Path) -> None:

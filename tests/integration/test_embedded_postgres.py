@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
+import psutil
 import pytest
 
 from all_in_one import embedded_postgres
@@ -233,19 +234,47 @@ async def test_a_wanted_stop_is_no_death(tmp_path: Path) -> None:
     assert await death == "PostgreSQL was stopped."
 
 
-async def test_an_orphan_is_replaced(tmp_path: Path) -> None:
-    """After kill -9 of the Python process alone its server is stopped and the data is served anew."""
+async def test_an_orphan_ends_by_itself(tmp_path: Path) -> None:
+    """After kill -9 of the Python process alone its server shuts down within seconds, so that nothing is to recover."""
+    with owner(tmp_path) as parent:
+        orphan = int(line_of(parent).removeprefix("started: "))
+        parent.kill()
+        parent.wait()
+        await eventually(lambda: not embedded_postgres._servers(tmp_path / "cluster"))
+    assert not is_alive(orphan)
+    assert "database system is shut down" in (tmp_path / "postgres.log").read_text()
+    assert find_running(tmp_path) is None
+
+
+async def test_an_orphan_that_is_not_ended_is_replaced(tmp_path: Path) -> None:
+    """Where nothing could end it, the next start stops the server that was left, and serves its data."""
     with owner(tmp_path) as parent:
         orphan = int(line_of(parent).removeprefix("started: "))
         connection = find_running(tmp_path)
         assert connection is not None
         await run_sql(connection, "CREATE TABLE kept AS SELECT 42 AS value")
+        for watcher in watchers_of(parent.pid):
+            watcher.kill()
         parent.kill()
         parent.wait()
         assert is_alive(orphan)
         async with running(EmbeddedPostgres(tmp_path)) as again:
             assert not is_alive(orphan)
             assert await run_sql(again, "SELECT value FROM kept") == 42
+
+
+async def test_a_stop_ends_the_watcher_too(tmp_path: Path) -> None:
+    """A server that was stopped leaves no process behind, however often it is started."""
+    server = EmbeddedPostgres(tmp_path)
+    before = watchers_of(os.getpid())
+    for _ in range(2):
+        async with running(server):
+            assert len(before) + 1 == len(watchers_of(os.getpid()))
+    assert before == watchers_of(os.getpid())
+
+
+def watchers_of(pid: int) -> list[psutil.Process]:
+    return [child for child in psutil.Process(pid).children() if "laurels-watcher" in child.cmdline()]
 
 
 async def test_losing_everything_at_once_loses_nothing_committed(tmp_path: Path) -> None:
