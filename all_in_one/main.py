@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -14,6 +14,7 @@ import command_api.routes
 import projector.main
 import query_api.main
 import query_api.routes
+from all_in_one.disk import Disk
 from all_in_one.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
 from all_in_one.instance import Instance, announced
 from all_in_one.migrations import migrate
@@ -37,12 +38,14 @@ class Stopped(Exception):
     """The message is one sentence for the operator: why the service ended by itself."""
 
 
-def app(settings: Settings, *, alone: bool, instance: str | None = None) -> FastAPI:
+def app(
+    settings: Settings, *, alone: bool, instance: str | None = None, checks_too: Mapping[str, Check] | None = None
+) -> FastAPI:
     """Return all services as one application; `alone` if no other process serves their database.
 
-    `instance` is the id that `/health` shows.
+    `instance` is the id that `/health` shows, `checks_too` are asked by `/ready` beside the services' own.
     """
-    ready: dict[str, Check] = {}
+    ready: dict[str, Check] = dict(checks_too or {})
     promises = Promises()
 
     @contextlib.asynccontextmanager
@@ -108,16 +111,22 @@ async def _up(
     started: asyncio.Event,
     stop: asyncio.Event,
 ) -> None:
-    async with _database(settings) as (url, death):
+    async with _database(settings) as (url, death), contextlib.AsyncExitStack() as stack:
         configured = settings.model_copy(update={"database_url": url})
+        disk = None if settings.database_url else Disk(settings.data_dir, url)
+        if disk:
+            await disk.open()
         await asyncio.to_thread(migrate, url)
         await _renew(configured, announce)
+        if disk:
+            await stack.enter_async_context(background(disk.run()))
         started.set()
         instance = Instance(_base_url(settings, listener.getsockname()[1]))
         # Over a database of its own, the data folder's lock lets no other process in.
         alone = not settings.database_url
         with announced(settings.data_dir, instance) if alone else contextlib.nullcontext():
-            running = server(app(configured, alone=alone, instance=instance.instance))
+            found = {"disk": disk.check} if disk else {}
+            running = server(app(configured, alone=alone, instance=instance.instance, checks_too=found))
             tasks = [
                 asyncio.create_task(running.serve(sockets=[listener])),
                 asyncio.create_task(stop.wait()),

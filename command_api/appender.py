@@ -8,6 +8,7 @@ answered. A refused command refuses only itself; a database error fails the grou
 import asyncio
 import contextlib
 import logging
+import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,8 @@ GROUP_LIMIT: Final = 1_000
 """Commands in one group at the most, so that nobody waits behind more than this."""
 QUEUE_LIMIT: Final = 20_000
 """Commands that may wait; more are told to come back."""
+FAILURE_SECONDS: Final = 5.0
+"""How long a failure is told if no other commands come; with it the service is not sent any."""
 
 SESSION: Final = {
     # Waiting longer for the head of the log means that something is stuck; the producer is told, and comes again.
@@ -95,6 +98,13 @@ class Appender:
         self._wake = asyncio.Event()
         self._connection: OwnConnection | None = None
         self._catalogue = Catalogue()
+        self._failed_at: float | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """Say that the last commands could not be written, for some seconds after they were refused."""
+        recent = self._failed_at is not None and time.monotonic() - self._failed_at < FAILURE_SECONDS
+        return "the last commands could not be written" if recent else None
 
     async def submit(self, submission: Submission) -> Answer:
         """Decide and append one command. Raises Overloaded or DatabaseUnavailable."""
@@ -147,12 +157,14 @@ class Appender:
             if isinstance(error, UNREACHABLE):
                 logger.warning("a group of %d commands was not committed: %s", len(submissions), error)
                 error = DatabaseUnavailable(str(error))
+                self._failed_at = time.monotonic()
             else:
                 logger.exception("a group of %d commands failed", len(submissions))
             for waiting in group:
                 if not waiting.answered.done():
                     waiting.answered.set_exception(error)
             return
+        self._failed_at = None
         GROUP_SIZE.observe(len(submissions))
         remaining = iter(given)
         for waiting in group:

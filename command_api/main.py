@@ -39,7 +39,8 @@ async def commands(settings: Settings, promises: Promises) -> AsyncIterator[tupl
             Service(writer, freshness, pool, context),
             {
                 "database": checks.database(pool),
-                "appender": checks.running(writing),
+                "log": checks.writable(pool),
+                "appender": checks.running(writing, lambda: writer.trouble),
                 "freshness": checks.running(watching),
             },
         )

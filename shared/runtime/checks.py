@@ -1,7 +1,11 @@
 """The checks behind `/ready`."""
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import asyncpg
 
 from shared.runtime.database import Pool
 from shared.runtime.kafka import broker_answers
@@ -11,14 +15,57 @@ from shared.runtime.settings import Settings
 HEAD_REVISION = "0003"
 """The migration that this code needs; a test holds it to the newest one in `alembic/versions`."""
 
+POOL_SECONDS: Final = 0.4
+STATEMENT_SECONDS: Final = 0.6
+"""Together, with what returning a connection may take, less than `/ready` waits."""
+WRITE_SECONDS: Final = 3.0
+"""How long a write that succeeded is taken for the next one."""
+
+# A commit alone does not show a full disk: its WAL fits into a segment that is there. What is spilled makes a file
+# grow, by about a megabyte, without a row to clean up.
+WRITE: Final = """
+SET LOCAL lock_timeout = '500ms';
+SET LOCAL work_mem = '64kB';
+SELECT count(*) FROM generate_series(1, 40000);
+UPDATE log_head SET position = position
+"""
+CANNOT_WRITE: Final[Mapping[type[Exception], str]] = {
+    asyncpg.DiskFullError: "its disk is full",
+    asyncpg.ReadOnlySQLTransactionError: "is read-only",
+    asyncpg.LockNotAvailableError: "the head of the log is locked",
+}
+
 
 def database(pool: Pool) -> Check:
     """Return a check that PostgreSQL answers and is migrated as far as this code needs."""
 
     async def check() -> str | None:
-        async with pool.acquire() as connection:
-            revision = await connection.fetchval("SELECT version_num FROM alembic_version")
+        # The timeout of the acquisition bounds the return too: asyncpg waits for a server to confirm a cancellation.
+        async with pool.acquire(timeout=POOL_SECONDS) as connection:
+            revision = await connection.fetchval("SELECT version_num FROM alembic_version", timeout=STATEMENT_SECONDS)
         return None if revision and revision >= HEAD_REVISION else f"migration {HEAD_REVISION} is missing"
+
+    return check
+
+
+def writable(pool: Pool) -> Check:
+    """Return a check that what an append needs can be done: take the log's head, let a file grow, and commit.
+
+    It is done at most every few seconds; in between, what was found last is the answer if it was good.
+    """
+    good_until = 0.0
+
+    async def check() -> str | None:
+        nonlocal good_until
+        if time.monotonic() < good_until:
+            return None
+        try:
+            async with pool.acquire(timeout=POOL_SECONDS) as connection, connection.transaction():
+                await connection.execute(WRITE, timeout=STATEMENT_SECONDS)
+        except tuple(CANNOT_WRITE) as error:
+            return CANNOT_WRITE[type(error)]
+        good_until = time.monotonic() + WRITE_SECONDS
+        return None
 
     return check
 
