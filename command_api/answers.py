@@ -1,6 +1,6 @@
 """PURE: what a command is answered with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from command_api.decisions.state import Achievement, State, User
@@ -32,30 +32,45 @@ def refusal(problem: Problem) -> Answer:
     return Answer(status=problem.status, body=problem.json())
 
 
-def is_new_text(event: Event, state: State) -> bool:
-    """Tell, before the event is recorded, whether it brings a text in a language that had none."""
-    if not isinstance(event, AchievementTranslated):
-        return True
-    achievement = state.catalogue.get(event.achievement_id)
-    return achievement is None or event.achievement_language not in achievement.texts
+def success(event: Event, state: State) -> Answer:
+    """Return the answer to a command whose event is about to be recorded in the state."""
+    status = 200 if isinstance(event, UserChanged) or _replaces_a_text(event, state) else 201
+    return _answer(event, state.outcome(event), state, status=status, position=state.position + 1)
 
 
-def success(event: Event, state: State, *, created: bool = True) -> Answer:
-    """Return the answer to a command whose event is the last one recorded in the state."""
+def repeated(event: Event, state: State, position: int) -> Answer:
+    """Return the answer to a command whose event has this position since long: as it was, in the texts of today."""
     match event:
         case UserCreated() | UserChanged():
-            body = user_body(state.user_by_id(event.user_id))
-            status = 201 if isinstance(event, UserCreated) else 200
-        case AchievementDefined():
-            body, status = achievement_body(_achievement(event.achievement_id, state)), 201
-        case AchievementTranslated():
-            achievement = _achievement(event.achievement_id, state)
-            body, status = translated_body(achievement), 201 if created else 200
-        case AchievementAwarded():
-            body, status = award_body(event, state), 201
-        case AwardRevoked():
-            return Answer(status=204, body=b"", position=state.position)
-    return Answer(status=status, body=to_json(body), position=state.position)
+            found: User | Achievement | None = state.user_by_id(event.user_id)
+        case AchievementDefined() | AchievementTranslated():
+            found = _achievement(event.achievement_id, state)
+        case AchievementAwarded() | AwardRevoked():
+            found = None
+    status = 200 if isinstance(event, UserChanged) else 201
+    return replace(_answer(event, found, state, status=status, position=position), replayed=True)
+
+
+def _answer(event: Event, outcome: User | Achievement | None, state: State, *, status: int, position: int) -> Answer:
+    match event, outcome:
+        case AwardRevoked(), _:
+            return Answer(status=204, body=b"", position=position)
+        case AchievementAwarded(), _:
+            body = award_body(event, state)
+        case AchievementTranslated(), Achievement():
+            body = translated_body(outcome)
+        case _, Achievement():
+            body = achievement_body(outcome)
+        case _, User():
+            body = user_body(outcome)
+    return Answer(status=status, body=to_json(body), position=position)
+
+
+def _replaces_a_text(event: Event, state: State) -> bool:
+    return (
+        isinstance(event, AchievementTranslated)
+        and event.achievement_language in _achievement(event.achievement_id, state).texts
+    )
 
 
 def user_body(user: User) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 A group is one transaction under the lock of the log's head. Its commands are decided one after another, each seeing
 what those before it decided; then all events are inserted with the next positions, and only after the commit is anybody
-answered. A refused command refuses only itself; a database error fails the group, and nothing of it is appended.
+answered. A command that is refused, or that cannot be decided or committed for a reason of its own, fails alone. If
+the database is away, the whole group fails, and nothing of it is appended.
 """
 
 import asyncio
@@ -151,26 +152,35 @@ class Appender:
     async def _serve(self, group: list[_Waiting]) -> None:
         submissions = [submission for waiting in group for submission in waiting.submissions]
         try:
-            given = await self._commit(submissions)
-        except Exception as error:
+            given = await self._settle(submissions)
+        except UNREACHABLE as error:
             self._disconnect()
-            if isinstance(error, UNREACHABLE):
-                logger.warning("a group of %d commands was not committed: %s", len(submissions), error)
-                error = DatabaseUnavailable(str(error))
-                self._failed_at = time.monotonic()
-            else:
-                logger.exception("a group of %d commands failed", len(submissions))
+            logger.warning("a group of %d commands was not committed: %s", len(submissions), error)
+            self._failed_at = time.monotonic()
             for waiting in group:
                 if not waiting.answered.done():
-                    waiting.answered.set_exception(error)
+                    waiting.answered.set_exception(DatabaseUnavailable(str(error)))
             return
         self._failed_at = None
-        GROUP_SIZE.observe(len(submissions))
         remaining = iter(given)
         for waiting in group:
             own = [next(remaining) for _ in waiting.submissions]
             if not waiting.answered.done():
                 waiting.answered.set_result(own)
+
+    async def _settle(self, submissions: Sequence[Submission]) -> list[Answer]:
+        """Commit a group. A command that keeps it from being committed is found by halving, and answered with 500."""
+        try:
+            return await self._commit(submissions)
+        except UNREACHABLE:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is not to reach the other commands
+            # The catalogue may have what was rolled back.
+            self._catalogue = Catalogue()
+            if len(submissions) == 1:
+                return [_fault(submissions[0].command, error)]
+        half = len(submissions) // 2
+        return [*await self._settle(submissions[:half]), *await self._settle(submissions[half:])]
 
     async def _commit(self, submissions: Sequence[Submission]) -> list[Answer]:
         connection = await self._connected()
@@ -181,8 +191,9 @@ class Appender:
             group = Group(state, await _recall(connection, state, submissions))
             given = [group.answer(submission) for submission in submissions]
             await _append(connection, head["partition_positions"], group)
-            await write_model.save(connection, state, [event for event, _ in group.events])
+            await write_model.save(connection, state, [event for event, _, _ in group.events])
             await idempotency.remember(connection, group.to_remember, state.now)
+        GROUP_SIZE.observe(len(submissions))
         for labels, count in group.outcomes.items():
             COMMANDS.labels(*labels).inc(count)
         return given
@@ -206,7 +217,7 @@ class Group:
     def __init__(self, state: State, memories: dict[str, Memory]) -> None:
         self.state = state
         self._memories = memories
-        self.events: list[tuple[Event, UUID | None]] = []
+        self.events: list[tuple[Event, UUID | None, str]] = []
         self.outcomes: Counter[tuple[str, str]] = Counter()
         self.to_remember: list[tuple[Keyed, Answer]] = []
 
@@ -218,8 +229,8 @@ class Group:
         memory = self._memories.get(keyed.key)
         if memory is None:
             answer = self._decide(submission.command, keyed)
-            # What was not valid is not remembered: the producer mends it and uses the key again.
-            if answer.status != 400:  # noqa: PLR2004 - Bad Request
+            # What was not valid or failed here is not remembered: once that is mended, the key is used again.
+            if answer.status not in {400, 500}:
                 self._memories[keyed.key] = Memory(keyed.fingerprint, replace(answer, replayed=True))
                 self.to_remember.append((keyed, answer))
             return answer
@@ -230,15 +241,31 @@ class Group:
 
     def _decide(self, command: Command, keyed: Keyed | None) -> Answer:
         try:
+            return self._decided(command, keyed)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is not to reach the other commands
+            self.outcomes[command.type, "internal-error"] += 1
+            return _fault(command, error)
+
+    def _decided(self, command: Command, keyed: Keyed | None) -> Answer:
+        try:
             event = decide(command, self.state)
         except DomainError as error:
             self.outcomes[command.type, error.code] += 1
             return answers.refusal(problems.from_domain(error))
-        created = answers.is_new_text(event, self.state)
+        # Recording comes last of what may raise, so that the state never has an event that is not appended.
+        answer = answers.success(event, self.state)
+        data = codec.encode(event)
         self.state.record(event)
-        self.events.append((event, keyed.event_id if keyed else None))
+        self.events.append((event, keyed.event_id if keyed else None, data))
         self.outcomes[command.type, "accepted"] += 1
-        return answers.success(event, self.state, created=created)
+        return answer
+
+
+def _fault(command: Command, error: Exception) -> Answer:
+    """Log what a command raised, and return its answer, which has nothing of that but the id."""
+    problem = problems.internal_error()
+    logger.error("%s failed, answered as %s", command.type, problem.instance, exc_info=error)
+    return answers.refusal(problem)
 
 
 async def _recall(connection: OwnConnection, state: State, submissions: Sequence[Submission]) -> dict[str, Memory]:
@@ -260,8 +287,7 @@ async def _answer_again(connection: OwnConnection, state: State, row: asyncpg.Re
     user_id = subject(event)
     if user_id is not None:
         await write_model.load_users(connection, state, [user_id])
-    then = replace(state, now=row["recorded_at"], position=row["position"])
-    return replace(answers.success(event, then), replayed=True)
+    return answers.repeated(event, replace(state, now=row["recorded_at"]), row["position"])
 
 
 async def _append(connection: OwnConnection, partition_positions: list[int], group: Group) -> None:
@@ -269,12 +295,12 @@ async def _append(connection: OwnConnection, partition_positions: list[int], gro
         return
     state, count = group.state, len(group.events)
     first = state.position - count + 1
-    subjects = [subject(event) for event, _ in group.events]
+    subjects = [subject(event) for event, _, _ in group.events]
     partitions = [partition_of(user_id, len(partition_positions)) for user_id in subjects]
     for position, partition in enumerate(partitions, first):
         partition_positions[partition] = position
-    types = [event.type for event, _ in group.events]
-    event_ids = [event_id for _, event_id in group.events]
+    types = [event.type for event, _, _ in group.events]
+    event_ids = [event_id for _, event_id, _ in group.events]
     fresh = iter(idempotency.fresh_event_ids(event_ids.count(None)))
     await connection.execute(
         APPEND,
@@ -284,7 +310,7 @@ async def _append(connection: OwnConnection, partition_positions: list[int], gro
         types,
         [codec.SCHEMA_VERSIONS[type_name] for type_name in types],
         subjects,
-        [codec.encode(event) for event, _ in group.events],
+        [data for _, _, data in group.events],
         state.now,
         state.position,
         partition_positions,

@@ -125,29 +125,43 @@ class State:
         """Return a user who is known to be loaded."""
         return self._users_by_id[user_id]
 
-    def record(self, event: Event) -> None:
-        """Take in an event as the one at the next position."""
-        self.position += 1
+    def outcome(self, event: Event) -> User | Achievement | None:
+        """Return the user or the achievement as the event leaves it, None where it changes neither; records nothing."""
         match event:
             case UserCreated():
-                self.last_user_id = event.user_id
-                self.add_user(_profile(event, created_at=self.now, updated_at=self.now))
+                return _profile(event, created_at=self.now, updated_at=self.now)
             case UserChanged():
-                before = self._users_by_id[event.user_id]
-                del self.users[before.username_key]
-                self.add_user(_profile(event, created_at=before.created_at, updated_at=self.now))
+                return _profile(event, created_at=self.user_by_id(event.user_id).created_at, updated_at=self.now)
             case AchievementDefined():
-                self.last_achievement_id = event.achievement_id
-                self._put(_defined(event, self.now))
+                return _defined(event, self.now)
             case AchievementTranslated():
-                self._put(self._translated(event))
-            case AchievementAwarded():
-                self.awards[event.award_id] = event
-                if not self._achievement(event.achievement_id).repeatable:
-                    self.held.add((event.user_id, event.achievement_id))
-            case AwardRevoked():
-                del self.awards[event.award_id]
-                self.held.discard((event.user_id, event.achievement_id))
+                return self._translated(event)
+            case AchievementAwarded() | AwardRevoked():
+                return None
+
+    def record(self, event: Event) -> None:
+        """Take in an event as the one at the next position: all of it or, if this raises, nothing."""
+        outcome = self.outcome(event)
+        held_once = isinstance(event, AchievementAwarded) and not self._achievement(event.achievement_id).repeatable
+        # Nothing below this line raises.
+        self.position += 1
+        match event, outcome:
+            case UserCreated() | UserChanged(), User() as user:
+                self.last_user_id = max(self.last_user_id, user.user_id)
+                if before := self._users_by_id.get(user.user_id):
+                    self.users.pop(before.username_key, None)
+                self.add_user(user)
+            case AchievementDefined() | AchievementTranslated(), Achievement() as achievement:
+                self.last_achievement_id = max(self.last_achievement_id, achievement.achievement_id)
+                self.catalogue.put(achievement)
+                self.catalogue.position = self.position
+            case AchievementAwarded() as award, _:
+                self.awards[award.award_id] = award
+                if held_once:
+                    self.held.add((award.user_id, award.achievement_id))
+            case AwardRevoked() as revoked, _:
+                self.awards.pop(revoked.award_id, None)
+                self.held.discard((revoked.user_id, revoked.achievement_id))
 
     def _achievement(self, achievement_id: int) -> Achievement:
         achievement = self.catalogue.get(achievement_id)
@@ -155,10 +169,6 @@ class State:
             message = f"achievement {achievement_id} was decided on but is not in the catalogue"
             raise LookupError(message)
         return achievement
-
-    def _put(self, achievement: Achievement) -> None:
-        self.catalogue.put(achievement)
-        self.catalogue.position = self.position
 
     def _translated(self, event: AchievementTranslated) -> Achievement:
         before = self._achievement(event.achievement_id)

@@ -166,8 +166,13 @@ async def _on_unreachable(_request: Request, error: Exception) -> Response:
     return problem_response(problems.unavailable("The database does not answer at the moment."))
 
 
-async def _on_bug(_request: Request, _error: Exception) -> Response:
-    return problem_response(Problem(500, "internal-error", "Something went wrong here."))
+async def _on_bug(_request: Request, error: Exception) -> Response:
+    problem = problems.internal_error()
+    logger.error("a request failed, answered as %s", problem.instance, exc_info=error)
+    response = problem_response(problem)
+    # The error goes on to the server, which closes the connection: a client must not send its next request there.
+    response.headers["Connection"] = "close"
+    return response
 
 
 class Edge:

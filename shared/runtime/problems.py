@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
+from uuid import uuid4
 
 import orjson
 
@@ -56,7 +57,7 @@ class InputError:
 
 
 class Problem(Exception):
-    """An answer that refuses. `code` becomes the last part of `type`."""
+    """An answer that refuses. `code` becomes the last part of `type`; `instance` is a URI of this very occurrence."""
 
     def __init__(
         self,
@@ -66,10 +67,12 @@ class Problem(Exception):
         errors: Sequence[InputError] = (),
         *,
         headers: Mapping[str, str] | None = None,
+        instance: str | None = None,
     ) -> None:
         super().__init__(detail)
         self.status, self.code, self.detail, self.errors = status, code, detail, errors
         self.headers = headers or {}
+        self.instance = instance
 
     def body(self) -> dict[str, Any]:
         """Return the JSON object of RFC 9457."""
@@ -79,6 +82,8 @@ class Problem(Exception):
             "status": self.status,
             "detail": self.detail,
         }
+        if self.instance:
+            problem["instance"] = self.instance
         if self.errors:
             problem["errors"] = [{"pointer": error.pointer, "detail": error.detail} for error in self.errors]
         return problem
@@ -96,6 +101,12 @@ def invalid_input(*found: InputError) -> Problem:
 def unavailable(detail: str, *, code: str = "unavailable", retry_after: int = 1) -> Problem:
     """Return a 503 that asks to try again after so many seconds."""
     return Problem(503, code, detail, headers={"Retry-After": str(retry_after)})
+
+
+def internal_error() -> Problem:
+    """Return a 500 that tells nothing but an id, its `instance`, by which the log has what went wrong."""
+    detail = "Something went wrong here. The instance is what the service's log has it under."
+    return Problem(500, "internal-error", detail, instance=uuid4().urn)
 
 
 def from_domain(error: errors.DomainError) -> Problem:

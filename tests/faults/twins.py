@@ -7,6 +7,7 @@ short; it adds no fault of its own.
 
 import asyncio
 import importlib
+import itertools
 import sys
 import tempfile
 import uuid
@@ -123,6 +124,19 @@ def relay_without_its_epoch() -> None:
     relay.MAY_WORK = "SELECT $1::float IS NOT NULL"  # type: ignore[misc]
 
 
+def decisions_that_raise() -> None:
+    """Let every hundredth decision raise."""
+    numbers = itertools.count(1)
+    sound = appender.decide  # type: ignore[attr-defined]
+
+    def sometimes(command: Any, state: Any) -> Any:
+        if next(numbers) % 100 == 0:
+            raise RuntimeError("the hundredth")
+        return sound(command, state)
+
+    appender.decide = sometimes  # type: ignore[attr-defined]
+
+
 @dataclass(frozen=True, slots=True)
 class Twin:
     """A breakage, and where the harness runs against it."""
@@ -142,6 +156,7 @@ TWINS = {
         Twin(rows_before_the_checkpoint, faults="kill projector"),
         Twin(no_fencing, faults="pause projector"),
         Twin(relay_without_its_epoch, faults="pause relay,kill relay"),
+        Twin(decisions_that_raise, "embedded", "pause up"),
     )
 }
 

@@ -1,24 +1,16 @@
 """Commands in bulk, when the database refuses one chunk of them, or the client goes."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import orjson
 import pytest
 
-from all_in_one.embedded_postgres import EmbeddedPostgres
-from all_in_one.migrations import migrate
-from command_api.main import app
 from command_api.routes.bulk import CHUNK
-from shared.runtime.database import OwnConnection, connect
-from shared.runtime.http import PREFIX
-from shared.runtime.settings import Settings
-from tests.support.projected_log import HASTY
+from tests.support.command_side import command_side, connected, held_head, until_it_waits
 
-SECONDS = 60.0
 # A chunk with a certain user finds the disk full, which passes: a producer comes again.
 BREAK = """
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
@@ -28,33 +20,6 @@ WHEN (NEW.data ->> 'username' = 'breaks') EXECUTE FUNCTION refuse()
 """
 MEND = "DROP TRIGGER refuse ON events"
 EVENTS = "SELECT count(*) FROM events"
-WAITS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'laurels_command' AND wait_event_type = 'Lock'"
-
-
-@asynccontextmanager
-async def commands(folder: Path) -> AsyncIterator[tuple[httpx.AsyncClient, str]]:
-    """Serve the command side alone over a database of its own; yield a client, and the URL of the database."""
-    postgres = EmbeddedPostgres(folder, settings=HASTY)
-    url = (await postgres.start()).url
-    try:
-        await asyncio.to_thread(migrate, url)
-        service = app(Settings(_env_file=None, database_url=url))
-        address, headers = f"http://laurels{PREFIX}", {"Prefer": "respond-async"}
-        async with (
-            asyncio.timeout(SECONDS),
-            service.router.lifespan_context(service),
-            httpx.AsyncClient(transport=httpx.ASGITransport(service), base_url=address, headers=headers) as client,
-        ):
-            yield client, url
-    finally:
-        await postgres.stop()
-
-
-@asynccontextmanager
-async def connected(url: str) -> AsyncIterator[OwnConnection]:
-    connection = await connect(url)
-    yield connection
-    connection.terminate()
 
 
 def users(*names: str) -> list[dict[str, str]]:
@@ -81,7 +46,7 @@ async def test_after_a_chunk_that_is_not_taken_none_is(tmp_path: Path, form: str
     """What precedes it is done, what follows is refused untried, and all of it can be sent again."""
     asked = [*chunk("first"), *chunk("second")[1:], *users("breaks"), *chunk("third"), *chunk("fourth")]
 
-    async with commands(tmp_path / "data") as (client, url), connected(url) as admin:
+    async with command_side(tmp_path / "data") as (client, url), connected(url) as admin:
         await admin.execute(BREAK)
         broken = await statuses(client, asked, form)
         kept = await admin.fetchval(EVENTS)
@@ -97,12 +62,10 @@ async def test_after_a_chunk_that_is_not_taken_none_is(tmp_path: Path, form: str
 
 async def test_a_client_that_leaves_takes_its_next_chunks_along(tmp_path: Path) -> None:
     """The chunk that is being committed is committed whole, those after it never, and others are served."""
-    async with commands(tmp_path / "data") as (client, url), connected(url) as holder, connected(url) as admin:
-        async with holder.transaction():
-            await holder.execute("SELECT FROM log_head FOR UPDATE")
+    async with command_side(tmp_path / "data") as (client, url), connected(url) as admin:
+        async with held_head(url):
             leaves = asyncio.create_task(statuses(client, [*chunk("first"), *chunk("second"), *chunk("third")], "json"))
-            while not await admin.fetchval(WAITS):  # noqa: ASYNC110 - another process's doing
-                await asyncio.sleep(0.02)
+            await until_it_waits(admin)
             leaves.cancel()
             with suppress(asyncio.CancelledError):
                 await leaves

@@ -524,3 +524,14 @@ def test_a_name_that_has_passed_on_stays_with_its_new_holder() -> None:
 
     assert 2 == catalogue.holder("en", "first")
     assert 1 == catalogue.holder("en", "second")
+
+
+def test_recording_is_all_or_nothing() -> None:
+    """An event that cannot be recorded leaves no trace: the next one has its position, its id and its name."""
+    past = given(ADA, RUN)
+    for impossible in (renamed(BOB, "Eve"), translated(2, "Забег", "ru"), replace(awarded(3), achievement_id=2)):
+        with pytest.raises(LookupError):
+            past.state.record(impossible)
+    past.when(create("Bob", "ru", "Asia/Tokyo")).then(BOB)
+    past.when(AwardAchievement(username_key="ada", achievement_id=1)).then(awarded(3))
+    assert not past.state.awards
