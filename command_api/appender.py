@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -24,6 +24,7 @@ from command_api.commands import Command
 from command_api.decisions import decide
 from command_api.decisions.state import Catalogue, State
 from command_api.idempotency import Keyed, Memory
+from command_api.waiting import FairQueue
 from shared.domain.errors import DomainError, IdempotencyKeyReused
 from shared.event_log import APPENDED_CHANNEL
 from shared.events import codec
@@ -36,10 +37,12 @@ from shared.runtime.metrics import COMMANDS, GROUP_SIZE
 
 logger = logging.getLogger(__name__)
 
-GROUP_LIMIT: Final = 1_000
-"""Commands in one group at the most, so that nobody waits behind more than this."""
+SINGLES_LIMIT: Final = 1_000
+"""Single commands in one group at the most, so that nobody waits behind more than this."""
+BULK_LIMIT: Final = 500
+"""Commands of bulk requests in one group, to which the last chunk that is taken may add."""
 QUEUE_LIMIT: Final = 20_000
-"""Commands that may wait; more are told to come back."""
+"""Single commands that may wait; more are told to come back. Bulk requests wait with one chunk each."""
 FAILURE_SECONDS: Final = 5.0
 """How long a failure is told if no other commands come; with it the service is not sent any."""
 
@@ -66,10 +69,6 @@ SELECT pg_notify($14, $9::bigint::text)
 """
 
 
-class Overloaded(Exception):
-    """Too many commands wait already."""
-
-
 class DatabaseUnavailable(Exception):
     """The group could not be committed; whether it was, is not known if the connection broke during the commit."""
 
@@ -93,9 +92,8 @@ class Appender:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._singles: deque[_Waiting] = deque()
-        self._bulks: deque[_Waiting] = deque()
-        self._queued = 0
+        self._singles: FairQueue[_Waiting] = FairQueue(QUEUE_LIMIT)
+        self._bulks: FairQueue[_Waiting] = FairQueue()
         self._wake = asyncio.Event()
         self._connection: OwnConnection | None = None
         self._catalogue = Catalogue()
@@ -107,13 +105,16 @@ class Appender:
         recent = self._failed_at is not None and time.monotonic() - self._failed_at < FAILURE_SECONDS
         return "the last commands could not be written" if recent else None
 
-    async def submit(self, submission: Submission) -> Answer:
+    async def submit(self, submission: Submission, *, client: str = "") -> Answer:
         """Decide and append one command. Raises Overloaded or DatabaseUnavailable."""
-        return (await self._enqueue(self._singles, [submission]))[0]
+        return (await self._enqueue(self._singles, client, [submission]))[0]
 
-    async def submit_many(self, submissions: Sequence[Submission]) -> list[Answer]:
-        """Decide and append up to GROUP_LIMIT commands of a bulk request as one group, single ones going before."""
-        return await self._enqueue(self._bulks, submissions)
+    async def submit_many(self, submissions: Sequence[Submission], *, client: str = "") -> list[Answer]:
+        """Decide and append a chunk of a bulk request, about BULK_LIMIT commands at the most, in one group.
+
+        Single commands go before it, and chunks of different clients take turns. Raises DatabaseUnavailable.
+        """
+        return await self._enqueue(self._bulks, client, submissions)
 
     async def run(self) -> None:
         """Commit groups until cancelled."""
@@ -130,23 +131,21 @@ class Appender:
             for waiting in (*self._singles, *self._bulks):
                 waiting.answered.cancel()
 
-    async def _enqueue(self, queue: deque[_Waiting], submissions: Sequence[Submission]) -> list[Answer]:
-        if self._queued + len(submissions) > QUEUE_LIMIT:
-            raise Overloaded
+    async def _enqueue(
+        self, queue: FairQueue[_Waiting], client: str, submissions: Sequence[Submission]
+    ) -> list[Answer]:
         waiting = _Waiting(submissions)
-        queue.append(waiting)
-        self._queued += len(submissions)
+        queue.put(client, waiting)
         self._wake.set()
         return await waiting.answered
 
     def _take(self) -> list[_Waiting]:
-        group: list[_Waiting] = []
-        while self._singles and len(group) < GROUP_LIMIT:
-            group.append(self._singles.popleft())
-        # One bulk chunk a group: however long an import is, a single command waits for one chunk of it at the most.
-        if self._bulks:
-            group.append(self._bulks.popleft())
-        self._queued -= sum(len(waiting.submissions) for waiting in group)
+        group = [self._singles.take() for _ in range(min(SINGLES_LIMIT, len(self._singles)))]
+        # However long an import is, a single command waits for a chunk or two of it at the most.
+        in_bulk = 0
+        while self._bulks and in_bulk < BULK_LIMIT:
+            group.append(chunk := self._bulks.take())
+            in_bulk += len(chunk.submissions)
         return group
 
     async def _serve(self, group: list[_Waiting]) -> None:

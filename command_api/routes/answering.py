@@ -1,7 +1,7 @@
 """What every command route does: read the body, submit the command, wait until it is visible, answer."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -10,10 +10,11 @@ from pydantic import BaseModel
 from pydantic_core import PydanticCustomError
 
 from command_api.answers import Answer
-from command_api.appender import Appender, DatabaseUnavailable, Overloaded, Submission
+from command_api.appender import Appender, DatabaseUnavailable, Submission
 from command_api.commands import Command
 from command_api.idempotency import keyed
 from command_api.schemas import Context, idempotency_key
+from command_api.waiting import Overloaded, Turns
 from shared.freshness import Freshness
 from shared.runtime import problems, strict_json
 from shared.runtime.database import Pool
@@ -35,12 +36,18 @@ class Service:
     freshness: Freshness
     pool: Pool
     context: Context
+    turns: Turns = field(default_factory=Turns)
 
 
 def service(request: Request) -> Service:
     """Return what the composition root made."""
     found: Service = request.app.state.commands
     return found
+
+
+def client_of(request: Request) -> str:
+    """Return what tells one client from another: the address it comes from."""
+    return request.client.host if request.client else ""
 
 
 async def body_of(request: Request, model: type[Model]) -> Model:
@@ -55,7 +62,7 @@ async def execute(request: Request, command: Command, *, location: str | None = 
     key = key_of(request)
     submission = Submission(command, keyed(key, command) if key else None)
     try:
-        answer = await service(request).appender.submit(submission)
+        answer = await service(request).appender.submit(submission, client=client_of(request))
     except (Overloaded, DatabaseUnavailable) as error:
         raise not_taken(error) from error
     return await respond(request, answer, location)
@@ -64,7 +71,7 @@ async def execute(request: Request, command: Command, *, location: str | None = 
 def not_taken(error: Exception) -> Problem:
     """Return the 503 for a command that was not taken, or of which it is not known whether it was."""
     if isinstance(error, Overloaded):
-        return problems.unavailable("Too many commands wait at the moment.")
+        return problems.unavailable("Too many commands of this client wait at the moment.")
     return problems.unavailable(
         "The database does not answer at the moment. With an Idempotency-Key the command can be sent again safely."
     )

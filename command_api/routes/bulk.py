@@ -13,11 +13,20 @@ from starlette.types import Receive, Scope, Send
 
 from command_api import answers
 from command_api.answers import Answer
-from command_api.appender import DatabaseUnavailable, Overloaded, Submission
+from command_api.appender import DatabaseUnavailable, Submission
 from command_api.idempotency import claim, keyed
-from command_api.routes.answering import Service, key_of, not_taken, patience, position_headers, service
+from command_api.routes.answering import (
+    Service,
+    client_of,
+    key_of,
+    not_taken,
+    patience,
+    position_headers,
+    service,
+)
 from command_api.routes.documentation import PARAMETERS
 from command_api.schemas import AnyBulkCommand, Context, bulk_command
+from command_api.waiting import Overloaded
 from shared.runtime import strict_json
 from shared.runtime.documentation import header, problem_responses
 from shared.runtime.http import (
@@ -136,6 +145,23 @@ async def post_commands(request: Request) -> Response:
 
 
 async def _answer_array(request: Request, key: str | None) -> Response:
+    try:
+        # What is to be decided is in memory, so only a few requests of a client are read at a time.
+        async with service(request).turns.turn(client_of(request)):
+            given, known = await _decide_array(request, key)
+    except Overloaded as error:
+        raise not_taken(error) from error
+    position = _last_position(given)
+    # After a restore no answer is remembered, but every event is found again.
+    again = [answer.replayed for answer in given]
+    headers = {"Idempotency-Replayed": "true"} if (known and any(again)) or (key and given and all(again)) else {}
+    if position:
+        headers |= await position_headers(request, position)
+    return json_response(b"[" + b",".join(map(_result, given)) + b"]", headers=headers)
+
+
+async def _decide_array(request: Request, key: str | None) -> tuple[list[Answer], bool]:
+    """Return the answers to the commands of the body, and whether its key was bound to it before."""
     raw = await read_body(request, BATCH_LIMIT)
     values = strict_json.decode(raw)
     if not isinstance(values, list) or len(values) > ARRAY_LIMIT:
@@ -143,7 +169,7 @@ async def _answer_array(request: Request, key: str | None) -> Response:
     at_work = service(request)
     known = await _claim(at_work, key, hashlib.blake2b(raw, digest_size=16).digest())
     check = strict_json.has_escapes(raw)
-    request_commands = _Commands(at_work)
+    request_commands = _Commands(at_work, client_of(request))
     given: list[Answer] = []
     pending: asyncio.Task[list[Answer]] | None = None
     for start in range(0, len(values), CHUNK):
@@ -153,13 +179,7 @@ async def _answer_array(request: Request, key: str | None) -> Response:
         given += await pending if pending is not None else []
         pending = asyncio.create_task(request_commands.answer(items))
     given += await pending if pending is not None else []
-    position = _last_position(given)
-    # After a restore no answer is remembered, but every event is found again.
-    again = [answer.replayed for answer in given]
-    headers = {"Idempotency-Replayed": "true"} if (known and any(again)) or (key and given and all(again)) else {}
-    if position:
-        headers |= await position_headers(request, position)
-    return json_response(b"[" + b",".join(map(_result, given)) + b"]", headers=headers)
+    return given, known
 
 
 async def _answer_stream(request: Request, key: str | None) -> Response:
@@ -170,7 +190,7 @@ async def _answer_stream(request: Request, key: str | None) -> Response:
 async def _results(request: Request, keys: Keys) -> AsyncIterator[bytes]:
     """Yield result lines as soon as they are there; while one chunk is committed, the next one is read and checked."""
     at_work = service(request)
-    request_commands = _Commands(at_work)
+    request_commands = _Commands(at_work, client_of(request))
     chunks = _line_chunks(until_stopping(request))
     coming = asyncio.ensure_future(anext(chunks, None))
     pending: asyncio.Task[list[Answer]] | None = None
@@ -255,8 +275,8 @@ class _Commands:
     Once a chunk could not be taken, none that follows is: they may build on it, and a refusal would be remembered.
     """
 
-    def __init__(self, at_work: Service) -> None:
-        self._at_work = at_work
+    def __init__(self, at_work: Service, client: str) -> None:
+        self._at_work, self._client = at_work, client
         self._failed: Answer | None = None
 
     async def answer(self, items: Sequence[Submission | Answer]) -> list[Answer]:
@@ -265,8 +285,8 @@ class _Commands:
         decided: list[Answer] = []
         if submissions and self._failed is None:
             try:
-                decided = await self._at_work.appender.submit_many(submissions)
-            except (Overloaded, DatabaseUnavailable) as error:
+                decided = await self._at_work.appender.submit_many(submissions, client=self._client)
+            except DatabaseUnavailable as error:
                 self._failed = answers.refusal(not_taken(error))
         if self._failed is not None:
             decided = [self._failed] * len(submissions)

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+from starlette.types import ASGIApp
 
 from all_in_one.embedded_postgres import EmbeddedPostgres
 from all_in_one.migrations import migrate
@@ -27,15 +28,29 @@ async def command_side(folder: Path) -> AsyncIterator[tuple[httpx.AsyncClient, s
     try:
         await asyncio.to_thread(migrate, url)
         service = app(Settings(_env_file=None, database_url=url))
-        address, headers = f"http://laurels{PREFIX}", {"Prefer": "respond-async"}
         async with (
             asyncio.timeout(SECONDS),
             service.router.lifespan_context(service),
-            httpx.AsyncClient(transport=httpx.ASGITransport(service), base_url=address, headers=headers) as client,
+            client_at("127.0.0.1", service) as client,
         ):
             yield client, url
     finally:
         await postgres.stop()
+
+
+def client_at(address: str, service: ASGIApp) -> httpx.AsyncClient:
+    """Return a client that seems to come from this address."""
+    transport = httpx.ASGITransport(service, client=(address, 50_000))
+    return httpx.AsyncClient(
+        transport=transport, base_url=f"http://laurels{PREFIX}", headers={"Prefer": "respond-async"}
+    )
+
+
+def beside(client: httpx.AsyncClient, address: str) -> httpx.AsyncClient:
+    """Return a client of the same service, at another address."""
+    transport = client._transport
+    assert isinstance(transport, httpx.ASGITransport)
+    return client_at(address, transport.app)
 
 
 @asynccontextmanager
