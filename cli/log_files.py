@@ -67,11 +67,14 @@ def export_log(url: str, path: Path, *, force: bool) -> None:
         Console().print(escape(f"{count:,} events are in {path}."), soft_wrap=True)
 
 
-def restore_log(url: str, path: Path) -> None:
-    """Fill the empty instance over this database from a file. Raises LogFileError, and then nothing has changed."""
+def restore_log(url: str, path: Path, languages: frozenset[str]) -> None:
+    """Fill the empty instance over this database, which has these languages, from a file.
+
+    Raises LogFileError, and then nothing has changed.
+    """
     try:
         with _progress() as report:
-            count = asyncio.run(_restore(url, path, report))
+            count = asyncio.run(_restore(url, path, languages, report))
     except restoring.NotEmpty as error:
         raise LogFileError(str(error)) from error
     except restoring.BadLog as error:
@@ -92,11 +95,11 @@ async def _export(url: str, path: Path, *, force: bool, report: Report) -> int:
     return head
 
 
-async def _restore(url: str, path: Path, report: Report) -> int:
+async def _restore(url: str, path: Path, languages: frozenset[str], report: Report) -> int:
     connection = await connect(url, Role.COMMAND, restoring.SESSION, command_timeout=None)
     try:
         with closing(read_lines(path, report)) as lines:
-            return await restoring.restore(connection, lines)
+            return await restoring.restore(connection, lines, languages)
     finally:
         await connection.close()
 

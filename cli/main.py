@@ -141,7 +141,8 @@ def restore(
     file: Annotated[Path, typer.Argument(help="An export; its compression is told by .zst or .gz at its end.")],
 ) -> None:
     """Fill an empty instance with an export, positions kept; whatever is wrong, nothing changes."""
-    log_files.restore_log(database_url(load_settings()), file)
+    settings = load_settings()
+    log_files.restore_log(database_url(settings), file, settings.language_set)
 
 
 async def _republish(url: str, first: int) -> None:

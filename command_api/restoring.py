@@ -1,38 +1,28 @@
 """Fills an empty log with events that another instance recorded, and what the command side knows of them.
 
-Everything is one transaction under the lock of the log's head: whatever is wrong, nothing of it stays. The write model
+Each event is held to the rules of the command that leads to it (`replay.py`). Everything is one transaction under the
+lock of the log's head: whatever is wrong, nothing of it stays. The write model
 follows in SQL from the events, and equals, row for row, what the command side had where they were recorded.
 """
 
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final
 
 import asyncpg
 
+from command_api.decisions.awards import CLOCK_SKEW
+from command_api.replay import Replay
 from command_api.write_model import lock_head
 from shared.event_log import APPENDED_CHANNEL
 from shared.events import codec
-from shared.events.envelope import RecordedEvent
 from shared.events.json_lines import MalformedLine, from_line
-from shared.events.types import (
-    AchievementAwarded,
-    AchievementDefined,
-    AchievementTranslated,
-    AwardRevoked,
-    Event,
-    UserChanged,
-    UserCreated,
-)
 from shared.runtime.database import OwnConnection
 
 CHUNK: Final = 20_000
 """Events in one COPY: each is checked while the server stores those before it."""
-
-EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 SESSION: Final = {"lock_timeout": "10s", "synchronous_commit": "on"}
 
@@ -54,6 +44,13 @@ LEFT JOIN facts a ON a.position = (r.data ->> 'award_id')::bigint AND a.type = '
     AND (a.data -> 'achievement_id', a.data -> 'points', a.data -> 'awarded_at', a.data -> 'local_day')
       = (r.data -> 'achievement_id', r.data -> 'points', r.data -> 'awarded_at', r.data -> 'local_day')
 WHERE r.type = 'award-revoked' AND a.position IS NULL
+"""
+
+REVOKED_BEFORE: Final = """
+SELECT min(position) FROM (
+    SELECT position, row_number() OVER (PARTITION BY data -> 'award_id' ORDER BY position) AS number
+    FROM facts WHERE type = 'award-revoked'
+) AS revocations WHERE number > 1
 """
 
 USERS: Final = """
@@ -119,73 +116,20 @@ class BadLog(ValueError):
 
 
 @dataclass(slots=True)
-class Head:
-    """The head of a log while its events come in, one after the other; it tells those that cannot follow."""
-
-    partition_positions: list[int]
-    position: int = 0
-    recorded_at: datetime = EPOCH
-    catalogue_position: int = 0
-    last_user_id: int = 0
-    last_achievement_id: int = 0
-
-    def follow(self, recorded: RecordedEvent, event: Event) -> None:
-        """Take in the next event. Raises MalformedLine where no log has it at this place."""
-        if recorded.position != self.position + 1:
-            raise MalformedLine(f"position {recorded.position} does not follow on {self.position}")
-        if recorded.recorded_at < self.recorded_at:
-            raise MalformedLine("it was recorded before the event that it follows on")
-        self._count(event)
-        self._refer(event)
-        self.position, self.recorded_at = recorded.position, recorded.recorded_at
-        self.partition_positions[recorded.partition] = recorded.position
-
-    def _count(self, event: Event) -> None:
-        # Ids are given in the order of the log, without gaps.
-        match event:
-            case UserCreated():
-                self.last_user_id += 1
-                if event.user_id != self.last_user_id:
-                    raise MalformedLine(f"the new user is not number {self.last_user_id}")
-            case AchievementDefined():
-                self.last_achievement_id += 1
-                if event.achievement_id != self.last_achievement_id:
-                    raise MalformedLine(f"the new achievement is not number {self.last_achievement_id}")
-            case AchievementAwarded():
-                if event.award_id != self.position + 1:
-                    raise MalformedLine("the award's id is not its position")
-            case _:
-                pass
-
-    def _refer(self, event: Event) -> None:
-        if isinstance(event, UserChanged | AchievementAwarded | AwardRevoked):
-            _refuse_beyond("user", event.user_id, self.last_user_id)
-        if isinstance(event, AchievementTranslated | AchievementAwarded | AwardRevoked):
-            _refuse_beyond("achievement", event.achievement_id, self.last_achievement_id)
-        if isinstance(event, AchievementDefined | AchievementTranslated):
-            self.catalogue_position = self.position + 1
-
-
-def _refuse_beyond(what: str, number: int, last: int) -> None:
-    if not 1 <= number <= last:
-        raise MalformedLine(f"there is no {what} {number} yet")
-
-
-@dataclass(slots=True)
 class _Incoming:
     """Lines on their way into the log; `lifted` collects the newest data of events that are of an older version."""
 
-    head: Head
+    replay: Replay
     lines: Iterator[tuple[int, bytes]]
     lifted: list[tuple[int, str]] = field(default_factory=list)
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of the next events, each checked. Raises BadLog."""
-        partitions = len(self.head.partition_positions)
+        partitions = len(self.replay.partition_positions)
         for number, line in islice(self.lines, CHUNK):
             try:
                 recorded, event = from_line(line, partitions)
-                self.head.follow(recorded, event)
+                self.replay.follow(recorded, event)
             except MalformedLine as error:
                 raise BadLog(f"line {number}: {error}") from None
             if recorded.schema_version != codec.SCHEMA_VERSIONS[recorded.type]:
@@ -202,8 +146,8 @@ class _Incoming:
             )
 
 
-async def restore(connection: OwnConnection, lines: Iterable[bytes]) -> int:
-    """Fill the empty log with these lines and return its position.
+async def restore(connection: OwnConnection, lines: Iterable[bytes], languages: frozenset[str]) -> int:
+    """Fill the empty log with these lines, whose texts are in these languages, and return its position.
 
     Raises NotEmpty, BadLog or what `lines` raises, and then nothing has changed.
     """
@@ -211,30 +155,31 @@ async def restore(connection: OwnConnection, lines: Iterable[bytes]) -> int:
         found = await lock_head(connection)
         if found["position"]:
             raise NotEmpty(f"The log is at position {found['position']}; only an empty instance can be filled.")
-        head = Head([0] * len(found["partition_positions"]))
+        replay = Replay([0] * len(found["partition_positions"]), languages, found["now"] + CLOCK_SKEW)
         await connection.execute(LIFTED)
         await connection.execute(FACTS)
-        await _copy(connection, _Incoming(head, iter(enumerate(lines, 1))))
-        if not head.position:
+        await _copy(connection, _Incoming(replay, iter(enumerate(lines, 1))))
+        state = replay.state
+        if not state.position:
             raise BadLog("there is no event in it")
         await _derive(connection)
         await connection.execute(
             MOVE_HEAD,
-            head.position,
-            head.recorded_at,
-            head.partition_positions,
-            head.catalogue_position,
-            head.last_user_id,
-            head.last_achievement_id,
+            state.position,
+            state.now,
+            replay.partition_positions,
+            state.catalogue.position,
+            state.last_user_id,
+            state.last_achievement_id,
             APPENDED_CHANNEL,
         )
-    return head.position
+    return state.position
 
 
 async def _copy(connection: OwnConnection, incoming: _Incoming) -> None:
     before = -1
-    while before < incoming.head.position:
-        before = incoming.head.position
+    while before < incoming.replay.state.position:
+        before = incoming.replay.state.position
         try:
             await connection.copy_records_to_table("events", records=incoming.rows(), columns=COLUMNS)
         except asyncpg.UniqueViolationError as error:
@@ -250,9 +195,10 @@ def _line(error: asyncpg.PostgresError) -> int:
 
 
 async def _derive(connection: OwnConnection) -> None:
-    unfounded = await connection.fetchval(UNFOUNDED)
-    if unfounded is not None:
-        raise BadLog(f"line {unfounded}: it revokes what is no award of this user")
+    if (line := await connection.fetchval(UNFOUNDED)) is not None:
+        raise BadLog(f"line {line}: it revokes what is no award of this user")
+    if (line := await connection.fetchval(REVOKED_BEFORE)) is not None:
+        raise BadLog(f"line {line}: the award that it revokes is revoked already")
     try:
         for statement in (USERS, ACHIEVEMENTS, TEXTS, REVOCATIONS, HOLDINGS):
             await connection.execute(statement)

@@ -42,7 +42,9 @@ from shared.events.types import (
 )
 from shared.runtime.database import OwnConnection, Role, connect
 from tests.support.histories import (
+    LANGUAGES,
     History,
+    Wish,
     award,
     change,
     create,
@@ -232,7 +234,7 @@ async def export(database: Database) -> list[bytes]:
 
 
 def restore(database: Database, lines: Iterable[bytes]) -> int:
-    return synchronously(restoring.restore(database.command, lines))
+    return synchronously(restoring.restore(database.command, lines, frozenset(LANGUAGES)))
 
 
 def refused(database: Database, lines: Iterable[bytes]) -> str:
@@ -337,7 +339,7 @@ def test_whoever_follows_the_log_hears_of_it(target: Database) -> None:
         listener = await connect(target.url, Role.RELAY)
         try:
             await listener.add_listener(APPENDED_CHANNEL, lambda *message: payload.set_result(message[-1]))
-            assert len(rich()) == await restoring.restore(target.command, lines_of(rich()))
+            assert len(rich()) == await restoring.restore(target.command, lines_of(rich()), frozenset(LANGUAGES))
             async with asyncio.timeout(10):
                 return str(await payload)
         finally:
@@ -397,28 +399,23 @@ def test_a_revocation_of_nothing_is_named(target: Database, award_id: int) -> No
     assert f"line {place + 1}: it revokes what is no award of this user" == refused(target, lines_of(rows))
 
 
-def test_a_log_that_contradicts_itself_is_refused(target: Database) -> None:
-    """Two users of one name, an award revoked twice, or held twice: no command side recorded that."""
-    rows = recorded(history_of([create(1, "en", "UTC")]), 1)
-    rows[2] = with_data(rows[2], username_key=json.loads(rows[0].data)["username_key"])
-    assert "it contradicts itself: Key (username_key)=(ada) already exists" == refused(target, lines_of(rows))
-
-    rows = recorded(history_of([define(1, "en", 5, repeatable=False), award(0, 1, 0, 0)]), 1)
-    again = replace(with_data(rows[3], award_id=5), position=5, event_id=uuid4())
-    said = "it contradicts itself: Key (user_id, achievement_id)=(1, 2) already exists"
-    assert said == refused(target, lines_of([*rows, again]))
-
-    rows = recorded(history_of([award(0, 0, 0, 0), revoke(0)]), 1)
-    again = replace(rows[3], position=5, event_id=uuid4())
-    said = "it contradicts itself: Key (award_id)=(3) already exists"
-    assert said == refused(target, lines_of([*rows, again]))
-
-
-def test_points_beyond_any_column_are_refused(target: Database) -> None:
-    """What PostgreSQL cannot hold is a sentence, too."""
-    rows = rich()
-    rows[1] = with_data(rows[1], achievement_point=2**40)
-    assert "it contradicts itself: value" in refused(target, lines_of(rows))
+@pytest.mark.parametrize(
+    ("wishes", "said"),
+    [
+        ([award(0, 0, 0, 0), revoke(0)], "the award that it revokes is revoked already"),
+        (
+            [define(1, "en", 5, repeatable=False), award(0, 1, 0, 0)],
+            "the user holds this achievement, which is awarded once only",
+        ),
+    ],
+)
+def test_what_happens_only_once_is_refused_a_second_time(target: Database, wishes: list[Wish], said: str) -> None:
+    """An award is revoked once, and what is awarded once only is held once; the second line is named."""
+    rows = recorded(history_of(wishes), 1)
+    again = replace(rows[-1], position=len(rows) + 1, event_id=uuid4())
+    if again.type == "achievement-awarded":
+        again = with_data(again, award_id=again.position)
+    assert f"line {again.position}: {said}" == refused(target, lines_of([*rows, again]))
 
 
 def test_trouble_with_the_lines_leaves_nothing(target: Database) -> None:
