@@ -18,7 +18,7 @@ from typing import Final, NoReturn
 from xml.parsers import expat
 
 from cli.client import CliError, Command, Laurels, Patience, Report, Result, ServerError, Stage, batched, silent
-from shared.domain.names import USERNAME_LIMIT, InvalidName, Name, achievement_name, username
+from shared.domain.names import USERNAME_LIMIT, USERNAME_RAW_LIMIT, InvalidName, Name, achievement_name, username
 
 __all__ = [
     "Achievement",
@@ -460,7 +460,9 @@ def _cleaned(displayed: str) -> str:
     name = _allowed(displayed)
     if name:
         return name.display
-    kept = (character for character in unicodedata.normalize("NFKC", displayed) if _allowed(f"a{character}a"))
+    # Normalisation is quadratic in combining marks, and a username has no room for what is cut off here.
+    normalized = unicodedata.normalize("NFKC", displayed[:USERNAME_RAW_LIMIT])
+    kept = (character for character in normalized if _allowed(f"a{character}a"))
     return " ".join("".join(kept).split())
 
 

@@ -13,7 +13,11 @@ from typing import Final
 from precis_i18n import get_profile
 
 __all__ = [
+    "ACHIEVEMENT_DESCRIPTION_LIMIT",
+    "ACHIEVEMENT_NAME_LIMIT",
     "RESERVED_USERNAMES",
+    "USERNAME_LIMIT",
+    "USERNAME_RAW_LIMIT",
     "InvalidName",
     "Name",
     "achievement_description",
@@ -24,9 +28,15 @@ __all__ = [
 ]
 
 USERNAME_LIMIT: Final = 64
+USERNAME_RAW_LIMIT: Final = 4 * USERNAME_LIMIT
+"""As it is sent: no character is composed of more than four, and the profile drops spaces; nothing else shrinks."""
 ACHIEVEMENT_NAME_LIMIT: Final = 200
 ACHIEVEMENT_DESCRIPTION_LIMIT: Final = 2_000
 RESERVED_USERNAMES: Final = frozenset({"achievements", "achievements-stats"})
+
+_USERNAME_LENGTH: Final = (
+    f"A username has 1 to {USERNAME_LIMIT} characters, and at most {USERNAME_RAW_LIMIT} before it is normalised."
+)
 
 # RFC 8266, section 2.1: after the first application, at most three more.
 _APPLICATIONS: Final = 4
@@ -58,10 +68,12 @@ class Name:
 
 def username(raw: str) -> Name:
     """Return the enforced form of a username and its key, which may be longer than 64; raise InvalidName."""
+    # Normalisation is quadratic in combining marks, so nothing looks at a text before its length is known.
+    if len(raw) > USERNAME_RAW_LIMIT:
+        raise InvalidName(_USERNAME_LENGTH)
     name = _plain_name(raw) or _nickname(raw)
     if not 1 <= len(name.display) <= USERNAME_LIMIT:
-        message = f"A username has 1 to {USERNAME_LIMIT} characters."
-        raise InvalidName(message)
+        raise InvalidName(_USERNAME_LENGTH)
     if name.display in {".", ".."}:
         message = "A username may not be one or two dots."
         raise InvalidName(message)
@@ -84,6 +96,9 @@ def achievement_name(raw: str) -> Name:
     if not 1 <= len(raw) <= ACHIEVEMENT_NAME_LIMIT:
         message = f"An achievement name has 1 to {ACHIEVEMENT_NAME_LIMIT} characters."
         raise InvalidName(message)
+    if raw.isascii() and raw.isprintable() and not raw.isspace():
+        # The same in a fraction of the time.
+        return Name(raw, raw.lower())
     if _CONTROLS.search(raw):
         message = "An achievement name may not contain control characters."
         raise InvalidName(message)
@@ -91,7 +106,7 @@ def achievement_name(raw: str) -> Name:
     if all(unicodedata.category(character) in _INVISIBLE for character in raw):
         message = "An achievement name may not be blank."
         raise InvalidName(message)
-    return Name(raw, raw.lower() if raw.isascii() else settled(raw, _folded))
+    return Name(raw, settled(raw, _folded))
 
 
 def achievement_description(raw: str) -> str:

@@ -1,6 +1,7 @@
 """Names: which are refused, which are the same, and that the short cut for plain names is only a short cut."""
 
 import string
+import time
 import unicodedata
 from collections.abc import Callable
 
@@ -102,7 +103,20 @@ def test_a_username_is_measured_after_enforcement() -> None:
     """Spaces that enforcement takes away do not count, ligatures it takes apart do."""
     assert "a b" == username(" " * 100 + "a" + " " * 100 + "b").display
     assert 64 == len(username("\ufb01" * 32).display)
+    assert 64 == len(username("\u03b1\u0314\u0342\u0345" * 64).display)
     assert not allowed("\ufb01" * 33)
+
+
+@pytest.mark.parametrize("filling", ["a", " ", "\u0301\u0316", "\ufdfa", "\u1112\u1161\u11ab"])
+def test_a_text_too_long_to_be_a_username_is_not_looked_at(filling: str) -> None:
+    """A megabyte, of whatever, is refused at once, also where it only addresses somebody."""
+    raw = "a" + filling * 1_000_000
+    started = time.process_time()
+
+    assert not allowed(raw)
+    assert "" == lookup_key(raw)
+
+    assert time.process_time() - started < 0.05
 
 
 @given(ANY_TEXT)
