@@ -2,9 +2,9 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 from fastapi import Request, Response
@@ -43,15 +43,14 @@ from shared.runtime.http import (
     until_stopping,
 )
 from shared.runtime.prefer import preferences
-from shared.runtime.problems import InputError, Problem, invalid_input
+from shared.runtime.problems import InputError, Problem, content_too_large, invalid_input
+from shared.runtime.slices import in_slices
 
 router = api_router(tag="commands")
 
 ARRAY_LIMIT: Final = 10_000
 CHUNK: Final = 500
 """Commands that a bulk request puts into one group commit; single commands go between chunks."""
-CHECKED_AT_ONCE: Final = 50
-"""Commands that are checked before others get their turn: about a millisecond."""
 KEY_SEPARATOR: Final = "\x1f"
 """Cannot be part of a client's key, so that the keys made for the lines of a request collide with none."""
 
@@ -163,23 +162,45 @@ async def _answer_array(request: Request, key: str | None) -> Response:
 async def _decide_array(request: Request, key: str | None) -> tuple[list[Answer], bool]:
     """Return the answers to the commands of the body, and whether its key was bound to it before."""
     raw = await read_body(request, BATCH_LIMIT)
-    values = strict_json.decode(raw)
-    if not isinstance(values, list) or len(values) > ARRAY_LIMIT:
-        raise invalid_input(InputError("", f"The body has to be an array of at most {ARRAY_LIMIT} commands."))
+    # Nothing may be done of an array that is malformed at its end, and all of its values at once take too much memory:
+    # so it is read to the end, and then once more.
+    await _check_array(raw)
     at_work = service(request)
     known = await _claim(at_work, key, hashlib.blake2b(raw, digest_size=16).digest())
-    check = strict_json.has_escapes(raw)
     request_commands = _Commands(at_work, client_of(request))
     given: list[Answer] = []
     pending: asyncio.Task[list[Answer]] | None = None
-    for start in range(0, len(values), CHUNK):
-        chunk = enumerate(values[start : start + CHUNK], start)
-        items = await _checked(_item(index, value, Keys(key), at_work.context, check=check) for index, value in chunk)
+    async for items in _chunks(_array_items(raw, Keys(key), at_work.context)):
         # While one chunk is committed, the next one is checked.
         given += await pending if pending is not None else []
         pending = asyncio.create_task(request_commands.answer(items))
     given += await pending if pending is not None else []
     return given, known
+
+
+async def _check_array(raw: bytes) -> None:
+    """Raise a 400 or 413 Problem for anything but a well-formed array of at most ARRAY_LIMIT elements."""
+    count = 0
+    async for pieces in in_slices(strict_json.elements(raw, BODY_LIMIT)):
+        count += sum(map(len, pieces))
+        if count > ARRAY_LIMIT:
+            raise invalid_input(InputError("", f"The array may have {ARRAY_LIMIT} commands at the most."))
+
+
+def _array_items(raw: bytes, keys: Keys, context: Context) -> Iterator[Submission | Answer]:
+    check = strict_json.has_escapes(raw)
+    values = chain.from_iterable(strict_json.elements(raw, BODY_LIMIT))
+    return (_item(index, value, keys, context, check=check) for index, value in enumerate(values))
+
+
+async def _chunks(items: Iterator[Submission | Answer]) -> AsyncIterator[list[Submission | Answer]]:
+    """Check commands as they are asked for, and yield CHUNK of them at once."""
+    while chunk := await _checked(islice(items, CHUNK)):
+        yield chunk
+
+
+async def _checked(items: Iterable[Submission | Answer]) -> list[Submission | Answer]:
+    return [item async for slice_ in in_slices(items) for item in slice_]
 
 
 async def _answer_stream(request: Request, key: str | None) -> Response:
@@ -206,9 +227,8 @@ async def _results(request: Request, keys: Keys) -> AsyncIterator[bytes]:
             if (lines := await coming) is None:
                 break
             coming = asyncio.ensure_future(anext(chunks, None))
-            items = await _checked(
-                _line_item(number, line, keys, at_work.context) for number, line in enumerate(lines, index)
-            )
+            checking = (_line_item(number, line, keys, at_work.context) for number, line in enumerate(lines, index))
+            items = await _checked(checking)
             index += len(lines)
             if pending is not None:
                 position = max(position, _last_position(await pending))
@@ -241,18 +261,9 @@ async def _line_chunks(parts: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]
         yield [rest]
 
 
-async def _checked(items: Iterator[Submission | Answer]) -> list[Submission | Answer]:
-    """Check commands, and let others go on in between: commits, and requests of a single command."""
-    checked: list[Submission | Answer] = []
-    while portion := list(islice(items, CHECKED_AT_ONCE)):
-        checked += portion
-        await asyncio.sleep(0)
-    return checked
-
-
 def _line_item(index: int, line: bytes, keys: Keys, context: Context) -> Submission | Answer:
     if len(line) > BODY_LIMIT:
-        return answers.refusal(Problem(413, "content-too-large", f"A line may have {BODY_LIMIT} bytes at the most."))
+        return answers.refusal(content_too_large(BODY_LIMIT, "A line"))
     try:
         value = strict_json.decode(line)
     except Problem as problem:

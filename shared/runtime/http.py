@@ -24,7 +24,7 @@ from shared.runtime import problems
 from shared.runtime.api_map import allowed_methods
 from shared.runtime.database import UNREACHABLE
 from shared.runtime.metrics import REQUEST_SECONDS, REQUESTS
-from shared.runtime.problems import InputError, Problem, invalid_input
+from shared.runtime.problems import InputError, Problem, content_too_large, invalid_input, pointer
 from shared.runtime.protection import Protection
 
 logger = logging.getLogger(__name__)
@@ -283,7 +283,7 @@ async def read_body(request: Request, limit: int) -> bytes:
             elif size > limit + DRAINED:
                 break
     if max(size, _announced_length(request)) > limit:
-        raise Problem(413, "content-too-large", f"The body may have {limit} bytes at the most.")
+        raise content_too_large(limit)
     return bytes(body)
 
 
@@ -343,7 +343,7 @@ def query_parameters(request: Request, *known: str) -> dict[str, str]:
     for name, value in pairs:
         if name not in known:
             accepted = f"known are: {', '.join(known)}" if known else "none is known"
-            raise invalid_input(InputError("", f"There is a query parameter that is not known here; {accepted}."))
+            raise invalid_input(InputError(pointer(name), f"There is no such query parameter here; {accepted}."))
         if name in found:
             raise invalid_input(InputError(f"/{name}", "The query parameter is given twice."))
         if "\0" in value:

@@ -48,6 +48,12 @@ TITLES: Final[Mapping[str, str]] = {
 }
 
 
+ERRORS_LISTED: Final = 20
+"""Errors of one answer at the most."""
+STEP_LIMIT: Final = 64
+"""Characters of one step of a pointer at the most: it may be what a client made up."""
+
+
 @dataclass(frozen=True, slots=True)
 class InputError:
     """What is wrong with one field, found by its JSON pointer."""
@@ -93,9 +99,29 @@ class Problem(Exception):
         return orjson.dumps(self.body())
 
 
-def invalid_input(*found: InputError) -> Problem:
-    """Return the 400 that names every field that is wrong."""
-    return Problem(400, "invalid-input", found[0].detail if len(found) == 1 else "Several fields are not valid.", found)
+def invalid_input(*found: InputError, unlisted: int = 0) -> Problem:
+    """Return the 400 that names the fields that are wrong, ERRORS_LISTED at the most; `unlisted` counts the others."""
+    several = "Several fields are not valid." + (f" {unlisted} more are not listed." if unlisted else "")
+    return Problem(400, "invalid-input", found[0].detail if len(found) == 1 else several, found)
+
+
+def pointer(*steps: str | int) -> str:
+    """Return the JSON pointer (RFC 6901) of a field; what a client called it is shortened, and shows what it is."""
+    return "".join(f"/{_step(str(step))}" for step in steps)
+
+
+def _step(name: str) -> str:
+    if name.isidentifier() and name.isascii() and len(name) <= STEP_LIMIT:
+        return name
+    shown = name if len(name) <= STEP_LIMIT else f"{name[: STEP_LIMIT - 1]}…"
+    # Controls, bidirectional marks, lone surrogates and whatever else cannot be seen could make it look like another.
+    visible = "".join(character if character.isprintable() else "\ufffd" for character in shown)
+    return visible.replace("~", "~0").replace("/", "~1")
+
+
+def content_too_large(limit: int, what: str = "The body") -> Problem:
+    """Return the 413 for what is longer than so many bytes."""
+    return Problem(413, "content-too-large", f"{what} may have {limit} bytes at the most.")
 
 
 def unavailable(detail: str, *, code: str = "unavailable", retry_after: int = 1) -> Problem:

@@ -192,7 +192,7 @@ BAD_COMMANDS: dict[str, object] = {
     },
     "wrong type": {"type": "revoke-award", "award_id": "1"},
     "boolean id": {"type": "revoke-award", "award_id": True},
-    "float id": {"type": "revoke-award", "award_id": 1.0},
+    "float id": {"type": "revoke-award", "award_id": 1.5},
     "id out of range": {"type": "revoke-award", "award_id": 2**53},
     "bad name": {"type": "create-user", "username": "a/b", "user_language": "en"},
     "NUL": {"type": "create-user", "username": "a\0b", "user_language": "en"},
