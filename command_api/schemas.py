@@ -26,6 +26,7 @@ from shared.domain import names
 from shared.domain.days import is_timezone
 from shared.domain.moments import moment
 from shared.domain.names import InvalidName, Name
+from shared.runtime.documentation import LANGUAGE, MOMENT
 from shared.runtime.problems import InputError, invalid_input
 from shared.runtime.strict_json import validate
 
@@ -33,6 +34,7 @@ Context = dict[str, Any]
 
 MAX_POINT = 1_000_000
 MAX_REASON = 1_000
+TIMEZONE = {"type": "string", "format": "time-zone", "description": "IANA name.", "examples": ["Europe/Moscow"]}
 
 
 def _text(rule: Callable[[str], Any]) -> PlainValidator:
@@ -74,22 +76,53 @@ def _moment(value: str) -> datetime:
 Username = Annotated[
     Name,
     _text(names.username),
-    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 64, "examples": ["ada"]}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "username",
+            "minLength": 1,
+            "maxLength": names.USERNAME_LIMIT,
+            "description": "By the Nickname profile of PRECIS (RFC 8266), after which it is measured.",
+            "examples": ["ada"],
+        }
+    ),
 ]
 AchievementName = Annotated[
     Name,
     _text(names.achievement_name),
-    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 200, "examples": ["First run"]}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "achievement-name",
+            "pattern": r"^[^\u0000-\u001f\u007f-\u009f]+$",
+            "minLength": 1,
+            "maxLength": names.ACHIEVEMENT_NAME_LIMIT,
+            "description": "One line, not blank.",
+            "examples": ["First run"],
+        }
+    ),
 ]
 AchievementDescription = Annotated[
-    str, _text(names.achievement_description), WithJsonSchema({"type": "string", "maxLength": 2000})
+    str,
+    _text(names.achievement_description),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$",
+            "maxLength": names.ACHIEVEMENT_DESCRIPTION_LIMIT,
+        }
+    ),
 ]
-Moment = Annotated[datetime, _text(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
-Language = Annotated[str, AfterValidator(_known_language), Field(examples=["en"])]
-Timezone = Annotated[str, AfterValidator(_known_timezone), Field(examples=["Europe/Moscow"])]
+Moment = Annotated[datetime, _text(_moment), WithJsonSchema(MOMENT)]
+Language = Annotated[str, AfterValidator(_known_language), WithJsonSchema(LANGUAGE)]
+Timezone = Annotated[str, AfterValidator(_known_timezone), WithJsonSchema(TIMEZONE)]
 Id = Annotated[int, Field(ge=1, lt=2**53)]
 Point = Annotated[int, Field(ge=0, le=MAX_POINT)]
-Reason = Annotated[str, Field(max_length=MAX_REASON)]
+Reason = Annotated[
+    str,
+    Field(max_length=MAX_REASON),
+    WithJsonSchema({"type": "string", "pattern": r"^[^\u0000]*$", "maxLength": MAX_REASON}),
+]
 
 
 Value = TypeVar("Value")
@@ -122,7 +155,9 @@ def idempotency_key(text: str) -> str:
     return text
 
 
-IdempotencyKey = Annotated[str, AfterValidator(idempotency_key), Field(min_length=1, max_length=255)]
+IdempotencyKey = Annotated[
+    str, AfterValidator(idempotency_key), WithJsonSchema({"type": "string", "pattern": "^[ -~]{1,255}$"})
+]
 
 
 class Input(BaseModel):
@@ -147,6 +182,8 @@ class NewUser(Input):
 
 class UserChanges(Input):
     """What is to change about a user; at least one field."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     username: Omissible[Username] = OMITTED
     user_language: Omissible[Language] = OMITTED
@@ -206,6 +243,10 @@ class NewTranslation(Input):
 
 class NewAward(Input):
     """An achievement to award, by its id or by its name."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["achievement_id"]}, {"required": ["achievement_name"]}]}
+    )
 
     achievement_id: Omissible[Id] = OMITTED
     achievement_name: Omissible[AchievementName] = OMITTED

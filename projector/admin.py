@@ -16,7 +16,7 @@ from shared.representations import Representation, to_json
 from shared.runtime import strict_json
 from shared.runtime.background import begin, end
 from shared.runtime.database import FAILURES, Pool
-from shared.runtime.documentation import problem_responses
+from shared.runtime.documentation import PathId, problem_responses
 from shared.runtime.http import BODY_LIMIT, JSON, check_media_type, json_response, path_id, query_parameters, read_body
 from shared.runtime.problems import InputError, Problem, invalid_input
 from shared.runtime.protection import Protection
@@ -64,7 +64,9 @@ class NewRebuild(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     transport: Literal["log", "kafka"] = "log"
-    projection: str | None = Field(None, description=f"Only this one, of {', '.join(rebuildable())}.")
+    projection: str | None = Field(
+        None, json_schema_extra={"enum": [*rebuildable(), None]}, description="Only this one."
+    )
     keep: int = Field(1, ge=0, le=100, description="Generations that go on standing by, for a rollback.")
     dry_run: bool = Field(default=False, description="Build and compare, but do not switch.")
 
@@ -187,7 +189,7 @@ def router(protection: Protection) -> APIRouter:
         return json_response(to_json(await request.app.state.administration.listed()))
 
     @router.get("/rebuilds/{rebuild_id}", **_route(Rebuild, 200, 404))
-    async def show_rebuild(request: Request, rebuild_id: str) -> Response:
+    async def show_rebuild(request: Request, rebuild_id: PathId) -> Response:
         """Tell how far a rebuild is, or what became of it."""
         query_parameters(request)
         found = await request.app.state.administration.one(path_id("rebuild_id", rebuild_id))

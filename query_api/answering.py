@@ -15,12 +15,12 @@ from shared.freshness import Freshness
 from shared.read_models import visible_position
 from shared.representations import to_json
 from shared.runtime.database import Record
+from shared.runtime.documentation import LAST_NUMBER
 from shared.runtime.http import json_response, query_parameters
 from shared.runtime.prefer import preferences
 from shared.runtime.problems import Problem, from_domain, unavailable
 
 DEFAULT_WAIT = 1.0
-LAST_POSITION = 2**53 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def service(request: Request) -> Service:
 async def parameters(request: Request, *known: str) -> dict[str, str]:
     """Return the query parameters, after waiting for `min_position`. Raises a 400 or 503 Problem."""
     found = query_parameters(request, *known, "min_position")
-    wanted = integer(found, "min_position", 0, LAST_POSITION, 0)
+    wanted = integer(found, "min_position", 0, LAST_NUMBER, 0)
     if wanted:
         await wait_for(request, wanted, "min_position")
     return found

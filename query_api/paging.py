@@ -1,22 +1,54 @@
 """Pages of a list: `limit`, an opaque `cursor`, and the `Link` to the next page.
 
-A cursor holds the sort key of the last row shown, so it stays valid while rows are added.
+A cursor holds the sort key of the last row shown, so it stays valid while rows are added, and a digest of the question,
+so that it is refused by any other list. It is wholly checked and not signed: who makes one up can only name a place in
+a list that they may read anyway, and processes that answer for each other need no secret in common.
 """
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import orjson
 from fastapi import Request
 
+from shared.domain.moments import moment
 from shared.runtime.problems import InputError, Problem, invalid_input
 
 DEFAULT_LIMIT: Final = 50
 MOST: Final = 100
+CURSOR_LIMIT: Final = 256
+"""Characters of a cursor at the most; those that are given have some forty."""
+NOT_OF_THE_QUESTION: Final = frozenset({"limit", "cursor", "min_position"})
+
+SortKey = Callable[[object], Any]
+"""Returns a value of a cursor as the query takes it. Raises ValueError for any that no row can have."""
+
+
+def whole(most: int) -> SortKey:
+    """Return the check of an integer from 1 to `most`."""
+
+    def checked(value: object) -> int:
+        if type(value) is not int or not 1 <= value <= most:
+            raise ValueError
+        return value
+
+    return checked
+
+
+def instant(value: object) -> datetime:
+    """Check an instant, an RFC 3339 timestamp."""
+    if not isinstance(value, str):
+        raise ValueError  # noqa: TRY004 - the one error of a SortKey
+    return moment(value)
+
+
+ID: Final = whole(2**53 - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +59,41 @@ class Page:
     after: Sequence[Any] | None
 
 
-def page(parameters: Mapping[str, str], kind: str, *types: type) -> Page:
-    """Return the page asked for, of a list whose sort key has these types. Raises a 400 Problem."""
-    limit = integer(parameters, "limit", 1, MOST, DEFAULT_LIMIT)
-    cursor = parameters.get("cursor")
-    return Page(limit, None if cursor is None else _decode(cursor, kind, types))
+@dataclass(frozen=True, slots=True)
+class List:
+    """A list that is paged: what its question is called, and what its rows are sorted by."""
+
+    kind: str
+    keys: tuple[SortKey, ...]
+
+    def page(self, parameters: Mapping[str, str], *about: str) -> Page:
+        """Return the page asked for; `about` is what the path says the list is of. Raises a 400 Problem."""
+        limit = integer(parameters, "limit", 1, MOST, DEFAULT_LIMIT)
+        cursor = parameters.get("cursor")
+        return Page(limit, None if cursor is None else self._decode(cursor, self._question(parameters, about)))
+
+    def next_link(self, request: Request, parameters: Mapping[str, str], after: Sequence[Any], *about: str) -> str:
+        """Return the Link header of the page that follows the row with this sort key."""
+        cursor = orjson.dumps([self._question(parameters, about), *after])
+        encoded = base64.urlsafe_b64encode(cursor).decode().rstrip("=")
+        query = urlencode({**parameters, "cursor": encoded})
+        path = quote(request.scope["path"], safe="/")
+        return f'<{path}/?{query}>; rel="next"'
+
+    def _question(self, parameters: Mapping[str, str], about: Sequence[str]) -> str:
+        asked = sorted((name, value) for name, value in parameters.items() if name not in NOT_OF_THE_QUESTION)
+        return hashlib.blake2b(orjson.dumps([self.kind, about, asked]), digest_size=6).hexdigest()
+
+    def _decode(self, cursor: str, question: str) -> Sequence[Any]:
+        try:
+            if len(cursor) > CURSOR_LIMIT:
+                raise _bad_cursor()
+            found = orjson.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+            if not isinstance(found, list) or found[:1] != [question]:
+                raise _bad_cursor()
+            return [key(value) for key, value in zip(self.keys, found[1:], strict=True)]
+        except (binascii.Error, ValueError):
+            raise _bad_cursor() from None
 
 
 def integer(parameters: Mapping[str, str], name: str, least: int, most: int, default: int) -> int:
@@ -44,31 +106,6 @@ def integer(parameters: Mapping[str, str], name: str, least: int, most: int, def
     return int(text)
 
 
-def next_link(request: Request, parameters: Mapping[str, str], kind: str, after: Sequence[Any]) -> str:
-    """Return the Link header of the page that follows the row with this sort key."""
-    query = urlencode({**parameters, "cursor": _encode(kind, after)})
-    path = quote(request.scope["path"], safe="/")
-    return f'<{path}/?{query}>; rel="next"'
-
-
-def _encode(kind: str, after: Sequence[Any]) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps([kind, *after])).decode().rstrip("=")
-
-
-def _decode(cursor: str, kind: str, types: Sequence[type]) -> Sequence[Any]:
-    try:
-        found = orjson.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError):
-        raise bad_cursor() from None
-    fits = isinstance(found, list) and len(found) == len(types) + 1 and found[0] == kind
-    if not fits or any(type(value) is not wanted for value, wanted in zip(found[1:], types, strict=True)):
-        raise bad_cursor()
-    if any(isinstance(value, int) and not -(2**63) <= value < 2**63 for value in found[1:]):
-        raise bad_cursor()
-    after: list[Any] = found[1:]
-    return after
-
-
-def bad_cursor() -> Problem:
+def _bad_cursor() -> Problem:
     """Return the 400 for a cursor that no page gave."""
     return invalid_input(InputError("/cursor", "The cursor is not one that this list gave."))

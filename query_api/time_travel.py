@@ -8,11 +8,12 @@ from typing import Final
 
 from fastapi import Request
 
-from query_api.answering import LAST_POSITION, patience, service, wait_for
+from query_api.answering import patience, service, wait_for
 from query_api.reading import Reading
 from shared.domain.errors import InvalidInput
 from shared.domain.moments import moment
 from shared.runtime.database import Pool
+from shared.runtime.documentation import LAST_NUMBER
 from shared.runtime.problems import Problem, unavailable
 
 NAMES: Final = ("as_of", "known_at")
@@ -81,8 +82,8 @@ def _timestamp(pointer: str, text: str) -> datetime:
 
 
 def _position(text: str) -> int:
-    if len(text) > len(str(LAST_POSITION)) or int(text) > LAST_POSITION:
-        raise InvalidInput("/known_at", f"A log position is an integer from 0 to {LAST_POSITION}.")
+    if len(text) > len(str(LAST_NUMBER)) or int(text) > LAST_NUMBER:
+        raise InvalidInput("/known_at", f"A log position is an integer from 0 to {LAST_NUMBER}.")
     return int(text)
 
 

@@ -7,6 +7,7 @@ from command_api.routes.documentation import command_route
 from command_api.schemas import NewAchievement, NewTranslation
 from shared import representations
 from shared.domain.errors import InvalidInput
+from shared.runtime.documentation import PathId, PathLanguage
 from shared.runtime.http import api_router, path_id
 
 router = api_router(tag="achievements")
@@ -30,7 +31,7 @@ async def define_achievement(request: Request) -> Response:
         415,
     ),
 )
-async def translate_achievement(request: Request, achievement_id: str, language: str) -> Response:
+async def translate_achievement(request: Request, achievement_id: PathId, language: PathLanguage) -> Response:
     """Give an achievement its text in a language."""
     body = await body_of(request, NewTranslation)
     languages = service(request).context["languages"]

@@ -9,6 +9,7 @@ from command_api.schemas import NewAward, Revocation
 from shared import representations
 from shared.domain.names import lookup_key
 from shared.runtime import strict_json
+from shared.runtime.documentation import PathId, PathUsername
 from shared.runtime.http import BODY_LIMIT, api_router, check_media_type, path_id, read_body
 
 router = api_router(tag="awards")
@@ -17,7 +18,7 @@ router = api_router(tag="awards")
 @router.post(
     "/users/{username}/achievements", **command_route(NewAward, {201: representations.Award}, 404, 409, 413, 415)
 )
-async def award_achievement(request: Request, username: str) -> Response:
+async def award_achievement(request: Request, username: PathUsername) -> Response:
     """Award an achievement to a user."""
     body = await body_of(request, NewAward)
     return await execute(request, body.command(lookup_key(username)))
@@ -27,7 +28,7 @@ async def award_achievement(request: Request, username: str) -> Response:
     "/users/{username}/achievements/{award_id}",
     **command_route(Revocation, {204: None}, 404, 413, 415, body_required=False),
 )
-async def revoke_award(request: Request, username: str, award_id: str) -> Response:
+async def revoke_award(request: Request, username: PathUsername, award_id: PathId) -> Response:
     """Revoke an award; every statistic becomes what it would be had the award never been made."""
     reason = await _reason(request)
     command = RevokeAward(award_id=path_id("award_id", award_id), username_key=lookup_key(username), reason=reason)

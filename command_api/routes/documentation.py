@@ -16,8 +16,13 @@ PARAMETERS = [
     {
         "name": "Idempotency-Key",
         "in": "header",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-        "description": "The same key and body are answered the same, and act once.",
+        "schema": {
+            "type": "string",
+            "pattern": '^(?!""$)("[ -~]{1,255}"|[!-~]([ -~]{0,253}[!-~])?)$',
+            "examples": ["a-1"],
+        },
+        "description": "1 to 255 printable ASCII characters, in quotation marks or not. The same key and body are "
+        "answered the same, and act once.",
     },
     {
         "name": "Prefer",

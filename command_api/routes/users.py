@@ -7,6 +7,7 @@ from command_api.routes.documentation import command_route
 from command_api.schemas import NewUser, UserChanges
 from shared import representations
 from shared.domain.names import lookup_key
+from shared.runtime.documentation import PathUsername
 from shared.runtime.http import api_router
 
 router = api_router(tag="users")
@@ -20,7 +21,7 @@ async def create_user(request: Request) -> Response:
 
 
 @router.patch("/users/{username}", **command_route(UserChanges, {200: representations.User}, 404, 409, 413, 415))
-async def change_user(request: Request, username: str) -> Response:
+async def change_user(request: Request, username: PathUsername) -> Response:
     """Change a user's name, language or time zone."""
     body = await body_of(request, UserChanges)
     return await execute(request, body.command(lookup_key(username)))

@@ -4,15 +4,17 @@ import orjson
 from fastapi import Request, Response
 
 from query_api.answering import answer, nothing, parameters, service
-from query_api.paging import next_link, page
+from query_api.paging import ID, List
 from query_api.queries.achievements import ACHIEVEMENT, ACHIEVEMENTS
 from query_api.routes.documentation import read_route
 from shared import representations
 from shared.domain.errors import InvalidInput, UnknownAchievement
+from shared.runtime.documentation import PathId
 from shared.runtime.http import api_router, path_id, quality
 
 router = api_router(tag="achievements")
 
+PAGES = List("achievements", (ID,))
 FIELDS = (
     "achievement_id",
     "achievement_name",
@@ -29,21 +31,21 @@ FIELDS = (
 async def list_achievements(request: Request) -> Response:
     """List the catalogue, oldest first, in the language asked for where there are texts."""
     given = await parameters(request, "limit", "cursor", "language")
-    wanted = page(given, "achievements", int)
+    wanted = PAGES.page(given)
     after = wanted.after[0] if wanted.after else 0
     languages = _languages(request, given.get("language"))
     reading = await service(request).reader.read(ACHIEVEMENTS, after, wanted.limit + 1, languages)
     shown = [{name: row[name] for name in FIELDS} for row in reading.rows[: wanted.limit]]
     headers = {"Vary": "Accept-Language"}
     if len(reading.rows) > wanted.limit:
-        headers["Link"] = next_link(request, given, "achievements", [shown[-1]["achievement_id"]])
+        headers["Link"] = PAGES.next_link(request, given, [shown[-1]["achievement_id"]])
     return answer(reading, shown, headers)
 
 
 @router.get(
     "/users/achievements/{achievement_id}", **read_route(representations.TranslatedAchievement, problems=(404,))
 )
-async def get_achievement(request: Request, achievement_id: str) -> Response:
+async def get_achievement(request: Request, achievement_id: PathId) -> Response:
     """Show one achievement with all its translations."""
     await parameters(request)
     reading = await service(request).reader.read(ACHIEVEMENT, path_id("achievement_id", achievement_id))

@@ -2,12 +2,18 @@
 
 from typing import Any
 
-from shared.runtime.documentation import header, problem_responses
+from query_api.paging import CURSOR_LIMIT
+from shared.runtime.documentation import LANGUAGE, LAST_NUMBER, MOMENT, header, problem_responses
+
+POSITION = {"type": "integer", "minimum": 0, "maximum": LAST_NUMBER}
 
 PARAMETERS: dict[str, dict[str, Any]] = {
     "limit": {"schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 50}},
-    "cursor": {"schema": {"type": "string"}, "description": "Opaque, from the Link of the page before."},
-    "language": {"schema": {"type": "string"}, "description": "Texts in this language where there are any."},
+    "cursor": {
+        "schema": {"type": "string", "format": "cursor", "pattern": "^[A-Za-z0-9_-]+$", "maxLength": CURSOR_LIMIT},
+        "description": "Opaque, from the Link of the page before, and only for the list that it was in.",
+    },
+    "language": {"schema": LANGUAGE, "description": "Texts in this language where there are any."},
     "include_unawarded": {"schema": {"type": "boolean", "default": False}, "description": "Count every user."},
     "days": {"schema": {"type": "integer", "minimum": 2, "maximum": 366, "default": 7}},
     "mode": {
@@ -15,16 +21,16 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "description": "Which run of each user is listed and measured: the longest, or the one that still goes on.",
     },
     "as_of": {
-        "schema": {"type": "string", "format": "date-time"},
+        "schema": MOMENT,
         "description": "Count only awards up to this moment; without an offset it is UTC.",
     },
     "known_at": {
-        "schema": {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "format": "date-time"}]},
+        "schema": {"anyOf": [POSITION, MOMENT]},
         "description": "Answer from what had been recorded up to this log position, or by this moment of the past; one "
         "of the future is a 400. A position that the log does not have yet is waited for, as for min_position.",
     },
     "min_position": {
-        "schema": {"type": "integer", "minimum": 0},
+        "schema": POSITION,
         "description": "Wait until the read models have reached this log position; a 503 says that they have not.",
     },
 }

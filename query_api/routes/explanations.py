@@ -7,7 +7,7 @@ import orjson
 from fastapi import Request, Response
 
 from query_api.answering import answer, nothing, parameters, service, shown
-from query_api.paging import next_link, page
+from query_api.paging import ID, List
 from query_api.queries.explanations import EVENTS, STATS
 from query_api.routes.documentation import read_route
 from query_api.today import days_of_the_world
@@ -16,10 +16,12 @@ from shared.domain.errors import UnknownUser
 from shared.domain.names import lookup_key
 from shared.events.codec import SCHEMA_VERSIONS, UnknownEvent, upcast
 from shared.runtime.database import Record
+from shared.runtime.documentation import PathUsername
 from shared.runtime.http import api_router
 
 router = api_router(tag="users")
 
+PAGES = List("events", (ID,))
 STATS_FIELDS = (
     "user_id",
     "username",
@@ -37,7 +39,7 @@ STATS_FIELDS = (
 
 
 @router.get("/users/{username}/stats", **read_route(representations.UserStats, problems=(404,)))
-async def get_stats(request: Request, username: str) -> Response:
+async def get_stats(request: Request, username: PathUsername) -> Response:
     """Show a user's totals and streaks, each with the log position of the latest standing award that changed it."""
     await parameters(request)
     today = days_of_the_world(datetime.now(UTC))
@@ -48,12 +50,13 @@ async def get_stats(request: Request, username: str) -> Response:
 
 
 @router.get("/users/{username}/events", **read_route(list[representations.Event], paged=True, problems=(404,)))
-async def list_events(request: Request, username: str) -> Response:
+async def list_events(request: Request, username: PathUsername) -> Response:
     """List the events behind a user's numbers, oldest first."""
     given = await parameters(request, "limit", "cursor")
-    wanted = page(given, "events", int)
+    key = lookup_key(username)
+    wanted = PAGES.page(given, key)
     after = wanted.after[0] if wanted.after else 0
-    reading = await service(request).reader.read(EVENTS, lookup_key(username), after, wanted.limit + 1)
+    reading = await service(request).reader.read(EVENTS, key, after, wanted.limit + 1)
     if not reading.rows:
         raise nothing(reading, UnknownUser("No user has this name."))
     rows = [row for row in reading.rows if row["position"] is not None]
@@ -61,7 +64,7 @@ async def list_events(request: Request, username: str) -> Response:
     # The list is bare, so that it is incomplete is said beside it.
     headers = {"Incomplete": "true"} if reading.rows[0]["incomplete"] else {}
     if len(rows) > wanted.limit:
-        headers["Link"] = next_link(request, given, "events", [listed[-1]["position"]])
+        headers["Link"] = PAGES.next_link(request, given, [listed[-1]["position"]], key)
     return answer(reading, listed, headers)
 
 

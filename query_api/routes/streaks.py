@@ -6,7 +6,7 @@ from fastapi import Request, Response
 
 from query_api import time_travel
 from query_api.answering import answer, parameters, service, shown
-from query_api.paging import integer, next_link, page
+from query_api.paging import ID, List, integer, whole
 from query_api.queries import past
 from query_api.queries.streaks import CURRENT, LONGEST
 from query_api.routes.documentation import read_route
@@ -20,8 +20,9 @@ router = api_router("/users/achievements-stats", tag="statistics")
 QUERIES = {"longest": LONGEST, "current": CURRENT}
 QUERIES_OF_THE_PAST = {"longest": past.LONGEST, "current": past.CURRENT}
 PARAMETERS = ("days", "mode", *time_travel.NAMES)
-FIELDS = ("user_id", "username", "streak_days", "streak_started_on", "streak_ended_on", "current_streak_days")
 LONGER_THAN_ANY = 2**31 - 1
+PAGES = List("streaks", (whole(LONGER_THAN_ANY), ID))
+FIELDS = ("user_id", "username", "streak_days", "streak_started_on", "streak_ended_on", "current_streak_days")
 
 
 @router.get("/streak", **read_route(list[representations.Streak], *PARAMETERS, paged=True, hot=True))
@@ -32,9 +33,9 @@ async def streaks(request: Request) -> Response:
     mode = given.get("mode", "longest")
     if mode not in QUERIES:
         raise InvalidInput("/mode", f"This has to be one of: {', '.join(QUERIES)}.")
-    wanted = page(given, f"streak {mode}", int, int)
+    wanted = PAGES.page(given)
     last_days, last_id = wanted.after or (LONGER_THAN_ANY, 0)
-    rest = days, min(last_days, LONGER_THAN_ANY), last_id, wanted.limit + 1
+    rest = days, last_days, last_id, wanted.limit + 1
     then = await time_travel.asked_for(request, given)
     if then:
         today = days_of_the_world_at(then.now)
@@ -46,5 +47,5 @@ async def streaks(request: Request) -> Response:
     headers = {}
     if len(reading.rows) > wanted.limit:
         after = [listed[-1]["streak_days"], listed[-1]["user_id"]]
-        headers["Link"] = next_link(request, given, f"streak {mode}", after)
+        headers["Link"] = PAGES.next_link(request, given, after)
     return answer(reading, listed, headers)

@@ -3,16 +3,18 @@
 from fastapi import Request, Response
 
 from query_api.answering import answer, nothing, parameters, service
-from query_api.paging import next_link, page
+from query_api.paging import ID, List
 from query_api.queries.users import USER_BY_NAME, USERS
 from query_api.routes.documentation import read_route
 from shared import representations
 from shared.domain.errors import UnknownUser
 from shared.domain.names import lookup_key
+from shared.runtime.documentation import PathUsername
 from shared.runtime.http import api_router
 
 router = api_router(tag="users")
 
+PAGES = List("users", (ID,))
 FIELDS = ("user_id", "username", "user_language", "user_timezone", "created_at", "updated_at")
 
 
@@ -20,18 +22,18 @@ FIELDS = ("user_id", "username", "user_language", "user_timezone", "created_at",
 async def list_users(request: Request) -> Response:
     """List all users, oldest first."""
     given = await parameters(request, "limit", "cursor")
-    wanted = page(given, "users", int)
+    wanted = PAGES.page(given)
     after = wanted.after[0] if wanted.after else 0
     reading = await service(request).reader.read(USERS, after, wanted.limit + 1)
     shown = [{name: row[name] for name in FIELDS} for row in reading.rows[: wanted.limit]]
     headers = {}
     if len(reading.rows) > wanted.limit:
-        headers["Link"] = next_link(request, given, "users", [shown[-1]["user_id"]])
+        headers["Link"] = PAGES.next_link(request, given, [shown[-1]["user_id"]])
     return answer(reading, shown, headers)
 
 
 @router.get("/users/{username}", **read_route(representations.User, problems=(404,)))
-async def get_user(request: Request, username: str) -> Response:
+async def get_user(request: Request, username: PathUsername) -> Response:
     """Show one user."""
     await parameters(request)
     reading = await service(request).reader.look_up(USER_BY_NAME, lookup_key(username))

@@ -1,9 +1,21 @@
 """Pieces of the OpenAPI document that both APIs use."""
 
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any, Final
 
-from shared.runtime.problems import MEDIA_TYPE
+from pydantic import WithJsonSchema
+
+from shared.runtime.problems import ERRORS_LISTED, MEDIA_TYPE
+
+LAST_NUMBER: Final = 2**53 - 1
+"""The greatest id and position: JSON's numbers are exact up to here."""
+LANGUAGE: Final = {"type": "string", "format": "language", "examples": ["en"]}
+"""Which languages there are is a setting, so no list of them stands in the document."""
+MOMENT: Final = {"type": "string", "format": "date-time", "maxLength": 64}
+
+PathId = Annotated[str, WithJsonSchema({"type": "integer", "minimum": 1, "maximum": LAST_NUMBER})]
+PathUsername = Annotated[str, WithJsonSchema({"type": "string", "minLength": 1, "examples": ["ada"]})]
+PathLanguage = Annotated[str, WithJsonSchema(LANGUAGE)]
 
 PROBLEM_SCHEMA = {
     "type": "object",
@@ -15,6 +27,7 @@ PROBLEM_SCHEMA = {
         "detail": {"type": "string"},
         "errors": {
             "type": "array",
+            "maxItems": ERRORS_LISTED,
             "items": {
                 "type": "object",
                 "required": ["pointer", "detail"],

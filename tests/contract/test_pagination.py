@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
+from urllib.parse import parse_qs, urlsplit
+
 import pytest
 
 from .helpers import (
@@ -9,6 +13,7 @@ from .helpers import (
     Body,
     Laurels,
     a_standing_scene,
+    assert_problem,
     assert_status,
     award,
     award_at,
@@ -179,6 +184,42 @@ def test_cursor_can_be_used_again(laurels: Laurels) -> None:
 
     assert [3, 2, 1] == _days(once)
     assert once == twice
+
+
+def _cursor_of(page: object) -> str:
+    assert isinstance(page, str)
+    return parse_qs(urlsplit(page).query)["cursor"][0]
+
+
+def test_cursor_belongs_to_one_list(laurels: Laurels) -> None:
+    """A cursor of one user's awards is none of another's, nor of their events, nor of another question."""
+    paths = []
+    for _ in range(2):
+        username, _ = _given_awards(laurels, *["2024-05-01T12:00:00Z"] * 3)
+        paths.append(user_path(username, "/achievements/"))
+    cursor = _cursor_of(next_url(get(laurels, paths[0], params={"limit": 1})))
+
+    assert_status(200, get(laurels, paths[0], params={"limit": 2, "cursor": cursor}))
+    for path in (paths[1], paths[0].replace("/achievements/", "/events/"), "/users/", "/users/achievements"):
+        assert_problem(get(laurels, path, params={"cursor": cursor}), 400, "invalid-input")
+
+
+@pytest.mark.parametrize(
+    "question",
+    [{}, {"as_of": "2024-05-03T12:00:00Z"}, {"as_of": "2024-05-03T12:00:00Z", "mode": "current"}],
+    ids=["longest", "as_of", "current"],
+)
+def test_made_up_cursor_is_400(laurels: Laurels, question: dict[str, str]) -> None:
+    """Whatever is put into a cursor is checked: no number that the database could not hold reaches it."""
+    for _ in range(2):
+        _given_awards(laurels, "2024-05-02T12:00:00Z", "2024-05-03T12:00:00Z")
+    path, asked = "/users/achievements-stats/streak/", {"days": "2", "limit": "1", **question}
+    real = _cursor_of(next_url(get(laurels, path, params=asked)))
+    digest, days, user_id = json.loads(base64.urlsafe_b64decode(real + "=" * (-len(real) % 4)))
+
+    for row in ([-2147483649, 1], [2147483648, 1], [days, -1], [days, 2**63], [days, 1.5], [days], [days, user_id, 1]):
+        forged = base64.urlsafe_b64encode(json.dumps([digest, *row]).encode()).decode().rstrip("=")
+        assert_problem(get(laurels, path, params={**asked, "cursor": forged}), 400, "invalid-input")
 
 
 def test_streaks_are_paged(laurels: Laurels) -> None:
