@@ -28,8 +28,9 @@ def test_the_service_is_what_its_document_says(fresh_laurels: Callable[..., Laur
         "--no-color",
     ]
     if laurels.transport == "kafka":
-        # The operator's side is served by the projectors, and no gateway passes it on.
-        command.append("--exclude-path-regex=^/admin/")
+        # The operator's side is served by the projectors, and no gateway passes it on. The cases that are counted out
+        # from the document, more than half of the time, are met by the same code in the other deployment.
+        command += ["--exclude-path-regex=^/admin/", "--phases=examples,fuzzing,stateful"]
 
     done = run(command, environment={}, seconds=SECONDS)
 
