@@ -4,6 +4,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 REQUESTS = Counter("laurels_http_requests", "HTTP requests answered.", ["method", "route", "status"])
 REQUEST_SECONDS = Histogram("laurels_http_request_seconds", "Time to answer a request.", ["method", "route"])
+REFUSED = Counter("laurels_http_refused", "Requests refused before they were whole, by status.", ["status"])
 
 COMMANDS = Counter("laurels_commands", "Commands decided.", ["command", "outcome"])
 GROUP_SIZE = Histogram(

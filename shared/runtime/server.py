@@ -7,13 +7,16 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 
 import uvicorn
 from fastapi import FastAPI
 
+from shared.runtime.connections import Connection, Connections, Limits, allowed_connections
 from shared.runtime.settings import Settings
 
 GRACE_SECONDS = 3
+LIMITS = Limits()
 
 
 class PortTaken(Exception):
@@ -42,8 +45,9 @@ def bind(settings: Settings) -> socket.socket:
 class Server(uvicorn.Server):
     """uvicorn without its signal handlers: the process decides when to stop. `serving` is set once it answers."""
 
-    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event, limits: Limits) -> None:
         super().__init__(config)
+        self.server_state = self._connections = Connections(limits)
         self.serving = asyncio.Event()
         self._stopping = stopping
 
@@ -54,6 +58,12 @@ class Server(uvicorn.Server):
         gc.collect()
         gc.freeze()
         self.serving.set()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look for connections that are overdue, every other time; uvicorn calls this ten times a second."""
+        if counter % 2 == 0:
+            self._connections.sweep()
+        return await super().on_tick(counter)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -66,18 +76,20 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def server(app: FastAPI) -> Server:
+def server(app: FastAPI, limits: Limits = LIMITS) -> Server:
     """Return a server for an application; `serve(sockets=[…])` runs it."""
     config = uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
+        http=Connection,
+        ws="none",
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
         # X-Forwarded-For is believed only where the operator has named who may set it.
         proxy_headers="FORWARDED_ALLOW_IPS" in os.environ,
     )
-    return Server(config, app.state.stopping)
+    return Server(config, app.state.stopping, replace(limits, connections=allowed_connections(limits)))
 
 
 @contextlib.contextmanager
