@@ -100,15 +100,18 @@ class Streamed(Response):
         self._parts = parts
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        """Send the parts as they come; a client that leaves ends it."""
+        """Send the parts as they come; a client that leaves ends it, and one that is silent is told so last."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        last = b""
         try:
             async for part in self._parts:
                 await send({"type": "http.response.body", "body": part, "more_body": True})
         except ClientDisconnect:
             # Left without its end, so that a client that still listens knows that this is not all.
             return
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except Problem as problem:
+            last = _lines([answers.refusal(problem)])
+        await send({"type": "http.response.body", "body": last, "more_body": False})
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +237,7 @@ async def _results(request: Request, keys: Keys) -> AsyncIterator[bytes]:
                 position = max(position, _last_position(await pending))
                 yield _lines(pending.result())
             pending = asyncio.create_task(request_commands.answer(items))
-    except ClientDisconnect:
+    except (ClientDisconnect, Problem):
         if pending is not None:
             yield _lines(await pending)
         raise

@@ -34,9 +34,15 @@ BODY_LIMIT: Final = 1024 * 1024
 BATCH_LIMIT: Final = 16 * BODY_LIMIT
 DRAINED: Final = 2 * BATCH_LIMIT
 """Bytes beyond the limit that are read and dropped: a client that still sends would not see the answer."""
+MOST_DIGITS: Final = 20
+"""Of a Content-Length, which is below 2^64 by then."""
+STREAM_IDLE_SECONDS: Final = 60.0
+"""How long a stream of lines may say nothing, after which it is ended."""
 COMMANDS_PATH: Final = f"{PREFIX}/commands"
 PROBED: Final = frozenset({"/health", "/ready"})
 """Paths that are answered whatever the Host says: probes come by address."""
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+NOT_ALLOWED: Final = 405
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 
@@ -146,11 +152,11 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type
     path = request.scope["path"]
     # What is nothing here may belong to the other API of a split deployment, where only the method is wrong.
-    is_known = error.status_code == 405 or path.startswith(PREFIX)  # noqa: PLR2004
+    is_known = error.status_code == NOT_ALLOWED or path.startswith(PREFIX)
     allowed = (is_known and ", ".join(allowed_methods(path))) or (error.headers or {}).get("Allow")
-    if error.status_code in {404, 405} and allowed:
+    if error.status_code in {404, NOT_ALLOWED} and allowed:
         detail = "The path does not answer this method."
-        return problem_response(Problem(405, "method-not-allowed", detail, headers={"Allow": allowed}))
+        return problem_response(Problem(NOT_ALLOWED, "method-not-allowed", detail, headers={"Allow": allowed}))
     detail = "Nothing is here." if error.status_code == 404 else "The request cannot be answered."  # noqa: PLR2004
     code = "not-found" if error.status_code == 404 else "refused"  # noqa: PLR2004
     return problem_response(Problem(error.status_code, code, detail))
@@ -209,7 +215,7 @@ class Edge:
             await self._app(scope, receive, observed)
         finally:
             route = getattr(scope.get("route"), "path", "unknown")
-            count, seconds = _metrics(method, route, status)
+            count, seconds = _metrics(method if method in METHODS and status != NOT_ALLOWED else "other", route, status)
             count.inc()
             seconds.observe(time.perf_counter() - started)
 
@@ -221,9 +227,9 @@ class Edge:
         headers = dict(reversed(scope["headers"]))
         if path not in PROBED:
             self._protection.check_host(_text(headers.get(b"host")))
+        self._protection.check_rate(scope["client"][0] if scope.get("client") else "unknown")
         if path.startswith(PREFIX):
-            client = scope["client"][0] if scope.get("client") else "unknown"
-            self._protection.check(method, _text(headers.get(b"authorization")), client)
+            self._protection.check(method, _text(headers.get(b"authorization")))
             if accept := _text(headers.get(b"accept")):
                 _check_accept(accept, (JSON, NDJSON) if path == COMMANDS_PATH else (JSON,))
 
@@ -274,23 +280,27 @@ async def read_json(request: Request) -> bytes:
 async def read_body(request: Request, limit: int) -> bytes:
     """Return the whole body. Raises a 413 Problem when it is longer than `limit` bytes."""
     body, size = bytearray(), 0
-    waits_for_word = "expect" in request.headers
-    if _announced_length(request) <= limit or not waits_for_word:
-        async for part in request.stream():
-            size += len(part)
-            if size <= limit:
-                body += part
-            elif size > limit + DRAINED:
-                break
-    if max(size, _announced_length(request)) > limit:
-        raise content_too_large(limit)
+    too_large = content_too_large(limit)
+    if _announced_length(request) > limit and "expect" in request.headers:
+        # The client waits to be told before it sends; whether it does so all the same, nobody would know.
+        too_large.headers = {"Connection": "close"}
+        raise too_large
+    async for part in request.stream():
+        size += len(part)
+        if size <= limit:
+            body += part
+        elif size > limit + DRAINED:
+            break
+    if size > limit:
+        raise too_large
     return bytes(body)
 
 
-async def until_stopping(request: Request) -> AsyncIterator[bytes]:
+async def until_stopping(request: Request, idle_seconds: float = STREAM_IDLE_SECONDS) -> AsyncIterator[bytes]:
     """Yield the parts of a body that may have no end.
 
-    Raises ClientDisconnect when the service stops, so that nothing holds that up.
+    Raises ClientDisconnect when the service stops, so that nothing holds that up, and a 408 Problem when nothing comes
+    for so long.
     """
     stopping = asyncio.create_task(request.app.state.stopping.wait())
     parts = request.stream()
@@ -298,9 +308,11 @@ async def until_stopping(request: Request) -> AsyncIterator[bytes]:
     try:
         while True:
             part = asyncio.ensure_future(anext(parts, None))
-            await asyncio.wait([part, stopping], return_when=asyncio.FIRST_COMPLETED)
-            if not part.done():
+            await asyncio.wait([part, stopping], timeout=idle_seconds, return_when=asyncio.FIRST_COMPLETED)
+            if stopping.done() and not part.done():
                 raise ClientDisconnect
+            if not part.done():
+                raise Problem(408, "too-slow", f"Nothing came for {idle_seconds:g} seconds.")
             if (received := part.result()) is None:
                 return
             yield received
@@ -327,7 +339,8 @@ def check_media_type(request: Request, media_types: Sequence[str]) -> str:
 
 def _announced_length(request: Request) -> int:
     text = request.headers.get("content-length", "")
-    return int(text) if text.isascii() and text.isdigit() else 0
+    # Any number of zeros may precede it, and Python converts only so many digits.
+    return int(text.lstrip("0")[:MOST_DIGITS] or 0) if text.isascii() and text.isdigit() else 0
 
 
 def query_parameters(request: Request, *known: str) -> dict[str, str]:

@@ -59,10 +59,8 @@ class Protection:
         self._hosts = settings.host_set | ({settings.host.lower()} - EVERY_ADDRESS)
         self._is_known = lru_cache(maxsize=256)(self._is_ours)
 
-    def check(self, method: str, authorization: str | None, client: str) -> None:
-        """Raise a 401, 403 or 429 Problem for a request that may not pass."""
-        if self._limit is not None:
-            self._check_rate(self._limit, client)
+    def check(self, method: str, authorization: str | None) -> None:
+        """Raise a 401 or 403 Problem for a request that may not pass."""
         self._tokens.check(method, authorization)
 
     def check_host(self, host: str | None) -> None:
@@ -85,8 +83,10 @@ class Protection:
         name = _name(host)
         return is_loopback(name) or not self._hosts.isdisjoint({host.lower(), name.lower(), name.lower().strip("[]")})
 
-    def _check_rate(self, limit: RateLimitItem, client: str) -> None:
-        if self._limiter.hit(limit, client):
+    def check_rate(self, client: str) -> None:
+        """Raise a 429 Problem for a client that asks more often than is allowed."""
+        limit = self._limit
+        if limit is None or self._limiter.hit(limit, client):
             return
         seconds = math.ceil(self._limiter.get_window_stats(limit, client).reset_time - time.time())
         raise Problem(
