@@ -1,18 +1,17 @@
 """What every service answers at its root: health, readiness, metrics and documentation."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.resources import files
 
 from fastapi import APIRouter, HTTPException, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import FileResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from shared.representations import to_json
 from shared.runtime.api_map import document
-from shared.runtime.database import FAILURES
+from shared.runtime.exposition import Exposition
 from shared.runtime.http import json_response, problem_response
 from shared.runtime.problems import unavailable
 
@@ -39,6 +38,7 @@ def operations(
     """
     router = APIRouter(include_in_schema=False)
     healthy = to_json({"status": "ok"} if instance is None else {"status": "ok", "instance": instance})
+    exposition = Exposition(refresh)
 
     @router.get("/health")
     async def health() -> Response:
@@ -54,9 +54,7 @@ def operations(
 
     @router.get("/metrics")
     async def metrics() -> Response:
-        with contextlib.suppress(*FAILURES):
-            await refresh()
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+        return Response(await exposition.text(), media_type=CONTENT_TYPE_LATEST)
 
     @router.get("/openapi.json")
     async def openapi() -> Response:
