@@ -94,6 +94,11 @@ class Load:
         self.acknowledged.append(done)
         self.last_at = time.monotonic()
 
+    def record_error(self, answer: bytes) -> None:
+        """Note an answer of 500 that another client got."""
+        self.errors += 1
+        self.unexpected.append(f"{answer!r}")
+
 
 class _Client:
     def __init__(self, load: Load, number: int) -> None:

@@ -27,6 +27,7 @@ from shared.events.envelope import RecordedEvent
 from tests.faults import cluster as deployments
 from tests.faults.account import Account, drawn_up
 from tests.faults.cluster import SESSION_TIMEOUT_MS, TOPIC, Cluster, Part
+from tests.faults.hostile import Hostile
 from tests.faults.load import START, Load
 from tests.support.processes import free_port
 
@@ -275,14 +276,18 @@ async def run(plan: Plan, folder: Path) -> Result:
     async with start(folder, plan.twin) as cluster:
         load = Load([proxy.port for proxy in cluster.commands], plan.seed, plan.events)
         faults = Faults(cluster, load, random.Random(f"{plan.seed} faults"))
+        ports = [part.port for part in (*cluster.named("up"), *cluster.named("command_api"))]
+        hostile = Hostile(ports, random.Random(f"{plan.seed} hostile"), load.record_error)
+        attacking = asyncio.create_task(hostile.run())
         tasks = [asyncio.create_task(load.run()), asyncio.create_task(faults.run(plan.kills, plan.faults))]
         try:
             await asyncio.gather(*tasks)
         finally:
-            for task in tasks:
+            for task in (*tasks, attacking):
                 task.cancel()
+        assert hostile.attacks
         account = await drawn_up(cluster, load, faults.counts, faults.poisons)
-    return Result(account, _line(plan, commit, faults, load, account))
+    return Result(account, _line(plan, commit, faults, load, account) + f" attacks={hostile.attacks}")
 
 
 def commit_now() -> str:

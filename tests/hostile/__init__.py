@@ -1,0 +1,1 @@
+"""What attackers and broken clients send, over sockets."""
