@@ -165,7 +165,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Note that a head has begun."""
-        super().on_message_begin()
+        HttpToolsProtocol.on_message_begin(self)
         self._phase = _HEAD
         self._since = self.server_state.now
 
@@ -173,7 +173,7 @@ class Connection(HttpToolsProtocol):
         """Check the head, and have the request served."""
         if problem := self._wrong_with_head():
             raise problem
-        super().on_headers_complete()
+        HttpToolsProtocol.on_headers_complete(self)
         # Trailers come in as headers do; they are no part of the request.
         self.headers = []
         if self.parser.should_upgrade():
@@ -192,7 +192,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Note that the request is whole."""
-        super().on_message_complete()
+        HttpToolsProtocol.on_message_complete(self)
         self._phase = _IDLE if self.cycle.response_complete else _ANSWER
         self._head_size = 0
 
