@@ -70,6 +70,13 @@ async def body(request: Request) -> Response:
     return json_response(b"%d" % len(await read_body(request, 10_000)))
 
 
+@router.post("/headers")
+async def headers(request: Request) -> Response:
+    """Answer with the names of the headers that there are after the body."""
+    await read_body(request, 10_000)
+    return json_response(orjson.dumps([name.decode() for name, _ in request.scope["headers"]]))
+
+
 @router.post("/lines")
 async def lines(request: Request) -> Response:
     """Give back what comes."""
@@ -176,6 +183,15 @@ async def test_silent_streams_get_a_last_word() -> None:
     assert (408, 408) == (last["status"], last["problem"]["status"])
     assert chunks.endswith(b"0\r\n\r\n")
     assert reply.closed
+
+
+async def test_trailers_are_no_headers() -> None:
+    """A trailer is dropped, so that nothing that was checked changes afterwards."""
+    async with serving(QUICK) as (port, _):
+        asked = LINES.replace(b"/lines", b"/headers") + b"2\r\n{}\r\n0\r\nAuthorization: Bearer x\r\n\r\n"
+        reply = await answer(port, asked)
+
+    assert reply.raw.endswith(b'["host","transfer-encoding"]')
 
 
 async def test_answers_that_are_not_read_are_dropped() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.hostile.corpus import CHUNKED, HEALTH, MALFORMED, SERVED, TOO_LARGE, post
+from tests.hostile.corpus import HEALTH, MALFORMED, SERVED, TOO_LARGE, post
 from tests.hostile.raw import Reply, connect, say, send, wait_for_end
 from tests.support.deployments import Laurels
 
@@ -68,15 +68,6 @@ def test_another_protocol_ends_the_connection(laurels: Laurels) -> None:
 
     assert (200, True) == (reply.status, reply.closed)
     assert "close" == reply.header("connection")
-
-
-def test_trailers_are_no_headers(laurels: Laurels) -> None:
-    """A trailer is dropped, so that nothing that was checked changes afterwards."""
-    (port, *_) = ports(laurels)
-    body = b"2\r\n{}\r\n0\r\nContent-Type: text/plain\r\n\r\n"
-
-    say(port, post(CHUNKED, body=body)).assert_problem(400, 405)
-    assert_serves(port)
 
 
 def test_an_unwelcome_body_that_waits_for_a_word_ends_the_connection(laurels: Laurels) -> None:
