@@ -24,8 +24,6 @@ from projector.rebuild import ENDINGS, renew
 from query_api.hot import HotReads
 from shared.freshness import Promises
 from shared.gauges import refresh_positions
-from shared.runtime import checks
-from shared.runtime.background import background
 from shared.runtime.database import Role, open_pool
 from shared.runtime.http import create_app
 from shared.runtime.operations import Check, operations
@@ -46,6 +44,7 @@ def app(
     `instance` is the id that `/health` shows, `checks_too` are asked by `/ready` beside the services' own.
     """
     ready: dict[str, Check] = dict(checks_too or {})
+    warnings: dict[str, Check] = {}
     promises = Promises()
 
     @contextlib.asynccontextmanager
@@ -55,14 +54,14 @@ def app(
             queries, found_too = await stack.enter_async_context(
                 query_api.main.queries(settings, promises, alone=alone)
             )
-            projecting = await stack.enter_async_context(projector.main.projecting(settings))
+            projecting, warning = await stack.enter_async_context(projector.main.projecting(settings))
             pool = await stack.enter_async_context(open_pool(settings.database_url, Role.PROJECTOR, size=2))
             app.state.administration = await stack.enter_async_context(administration(settings, pool))
-            ready.update(found, statistics=found_too["statistics"], projector=projecting)
+            ready.update(found, statistics=found_too["statistics"], **projecting)
+            warnings.update(warning)
             if settings.transport is Transport.KAFKA:
-                relay = command_api.relay.Relay(settings)
-                task = await stack.enter_async_context(background(relay.run()))
-                ready.update(relay=checks.running(task), kafka=checks.kafka(settings))
+                _, relaying = await stack.enter_async_context(command_api.relay.relaying(settings))
+                ready.update(relaying)
             app.state.commands, app.state.queries = commands, queries
             app.state.languages = settings.language_set
             yield
@@ -75,7 +74,7 @@ def app(
         [
             *query_api.routes.ROUTES,
             *command_api.routes.ROUTES,
-            *operations(ready, refresh, instance).routes,
+            *operations(ready, refresh, warnings, instance).routes,
             *admin.router(protection).routes,
         ],
         lifespan=lifespan,

@@ -201,9 +201,13 @@ def what_if_command(
 
 
 @quarantined.command("list")
-def quarantine_list() -> None:
-    """List the records that could not be applied."""
-    quarantine.show_list(database_url(load_settings()))
+def quarantine_list(
+    *,
+    after: Annotated[int, typer.Option(min=0, help="Begin after the record with this id.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Records to list.")] = 100,
+) -> None:
+    """List the records that could not be applied, oldest first; a run of alike ones is one line."""
+    quarantine.show_list(database_url(load_settings()), after, limit)
 
 
 @quarantined.command("show")
@@ -322,9 +326,11 @@ def _print_status(found: Status) -> None:
     for other in found.other_generations:
         state = "Standing by" if other.state == "standby" else "Unfinished"
         console.print(f"{state:<14} {other.generation} (lag {other.lag})")
-    if found.published_position is not None:
-        console.print(f"Published      {found.published_position}")
-    table = Table("Partition", "Log", "Projected", "Lag")
+    if found.published_position is not None or found.relay_trouble:
+        trouble = f" ({found.relay_trouble})" if found.relay_trouble else ""
+        console.print(f"Published      {found.published_position or 0}{escape(trouble)}", soft_wrap=True)
+    table = Table("Partition", "Log", "Projected", "Lag", "Trouble")
     for part in found.partitions:
-        table.add_row(*map(str, (part.partition, part.log_position, part.position, part.lag)))
+        cells = (part.partition, part.log_position, part.position, part.lag, part.trouble or "")
+        table.add_row(*(escape(str(cell)) for cell in cells))
     console.print(table)

@@ -1,7 +1,7 @@
 """`laurels quarantine`: what could not be applied, and what to do about it."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 import asyncpg
@@ -13,7 +13,7 @@ from cli.client import CliError
 from projector import quarantine
 from projector.runner import open_session
 from shared.read_models import served_generation
-from shared.runtime.database import Connection, Role, connect
+from shared.runtime.database import Connection, Record, Role, connect
 
 T = TypeVar("T")
 
@@ -24,15 +24,26 @@ class QuarantineError(CliError):
     """The message is one sentence for the operator."""
 
 
-def show_list(url: str) -> None:
-    """Print every record that was put aside."""
-    table = Table("Id", "Partition", "Position", "User", "When", "Missing", "Error")
-    for row in _run(url, quarantine.listed):
-        when = f"{row['quarantined_at']:%Y-%m-%d %H:%M:%S}"
-        missing = "no" if row["applied"] else "yes"
-        cells = (row["quarantine_id"], row["partition"], row["position"], row["user_id"], when, missing, row["error"])
-        table.add_row(*(escape(str(cell)) if cell is not None else "" for cell in cells))
-    Console().print(table if table.row_count else "Nothing is in quarantine.")
+def show_list(url: str, after: int, limit: int) -> None:
+    """Print a page of the records in quarantine, and how to get the next."""
+    rows = _run(url, lambda connection: quarantine.listed(connection, after, limit + 1))
+    table = Table("Id", "Partition", "Position", "Offsets", "Records", "User", "When", "Missing", "Error")
+    for row in rows[:limit]:
+        table.add_row(*(escape(str(cell)) if cell is not None else "" for cell in _cells(row)))
+    Console().print(table if table.row_count else "Nothing is in quarantine." if after == 0 else "There are no more.")
+    if rows[limit:]:
+        Console().print(f"There are more: laurels quarantine list --after {rows[limit - 1]['quarantine_id']}")
+
+
+def _cells(row: Record) -> Sequence[object]:
+    first, last = row["kafka_offset"], row["last_offset"]
+    offsets, records = (
+        (None, 1) if first is None else (f"{first} to {last}" if last > first else first, last - first + 1)
+    )
+    when = f"{row['quarantined_at']:%Y-%m-%d %H:%M:%S}"
+    missing = "no" if row["applied"] else "yes"
+    place = row["quarantine_id"], row["partition"], row["position"], offsets, records
+    return *place, row["user_id"], when, missing, row["error"]
 
 
 def show(url: str, quarantine_id: int) -> None:

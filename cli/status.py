@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from shared.read_models import PARTITION_TROUBLES
 from shared.runtime.database import connect
 
 OVERALL: Final = """
@@ -25,17 +26,18 @@ SELECT EXISTS (
 )
 """
 """Whether an API follows this database: each listens for as long as it runs."""
-PUBLISHED: Final = "SELECT nullif(position, 0) FROM write_model.relay_lease"
+PUBLISHED: Final = "SELECT nullif(position, 0) AS position, trouble FROM write_model.relay_lease"
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionStatus:
-    """One partition: its last position in the log, and how far it is projected."""
+    """One partition: its last position in the log, how far it is projected, and what holds it up."""
 
     partition: int
     log_position: int
     position: int
     lag: int
+    trouble: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class OtherGeneration:
 class Status:
     """Positions in the log; `published_position` is None where no relay ever ran. Lags count positions.
 
+    `trouble` and `relay_trouble` say what holds a partition or the relay up, in words, None where nothing does.
+
     `serving` says whether an API of this instance runs.
     """
 
@@ -62,6 +66,7 @@ class Status:
     generation: int
     other_generations: Sequence[OtherGeneration]
     published_position: int | None
+    relay_trouble: str | None
     partitions: Sequence[PartitionStatus]
 
     def as_dict(self) -> dict[str, Any]:
@@ -80,7 +85,8 @@ async def read_status(url: str) -> Status:
                 raise LookupError(message)
             rows = await connection.fetch(PARTITIONS, overall["generation"])
             others = await connection.fetch(OTHERS)
-            published = await connection.fetchval(PUBLISHED)
+            troubles = dict(map(tuple, await connection.fetch(PARTITION_TROUBLES, overall["generation"])))
+            published = await connection.fetchrow(PUBLISHED)
             serving = await connection.fetchval(SERVING)
     finally:
         await connection.close()
@@ -91,10 +97,15 @@ async def read_status(url: str) -> Status:
         lag=overall["log_position"] - overall["read_position"],
         generation=overall["generation"],
         other_generations=[OtherGeneration(**row) for row in others],
-        published_position=published,
+        published_position=published["position"] if published else None,
+        relay_trouble=published["trouble"] if published else None,
         partitions=[
             PartitionStatus(
-                row["partition"], row["log_position"], row["position"], max(0, row["log_position"] - row["position"])
+                row["partition"],
+                row["log_position"],
+                row["position"],
+                max(0, row["log_position"] - row["position"]),
+                troubles.get(row["partition"]),
             )
             for row in rows
         ],

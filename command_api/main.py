@@ -11,6 +11,7 @@ from command_api import appender, idempotency
 from command_api.routes import ROUTES
 from command_api.routes.answering import Service
 from shared.freshness import Promises, following
+from shared.gauges import refresh_positions
 from shared.runtime import checks
 from shared.runtime.background import background
 from shared.runtime.database import FAILURES, Pool, Role, open_pool
@@ -57,7 +58,12 @@ def app(settings: Settings) -> FastAPI:
             ready.update(found)
             yield
 
-    return create_app([*ROUTES, *operations(ready).routes], lifespan=lifespan, protection=Protection(settings))
+    async def refresh() -> None:
+        await refresh_positions(service.state.commands.pool)
+
+    routes = [*ROUTES, *operations(ready, refresh).routes]
+    service = create_app(routes, lifespan=lifespan, protection=Protection(settings))
+    return service
 
 
 async def _forget_answers(pool: Pool, hours: int) -> None:

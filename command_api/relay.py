@@ -13,15 +13,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from fastapi import FastAPI
 
 from shared.event_log import APPENDED_CHANNEL
 from shared.events.cloudevents import to_headers
 from shared.events.envelope import RecordedEvent
+from shared.gauges import refresh_positions, refresh_published
 from shared.runtime import checks
 from shared.runtime.background import background, heard
-from shared.runtime.database import FAILURES, Backoff, OwnConnection, Role, connect, listen, open_pool
+from shared.runtime.database import FAILURES, Backoff, Connection, OwnConnection, Pool, Role, connect, listen, open_pool
 from shared.runtime.http import create_app
 from shared.runtime.kafka import WrongTopic, ensure_topic
 from shared.runtime.metrics import PUBLISHED
@@ -30,6 +31,7 @@ from shared.runtime.process import run as run_process
 from shared.runtime.protection import Protection
 from shared.runtime.server import serve
 from shared.runtime.settings import Settings
+from shared.runtime.stalls import Stalls, keep_looking
 
 logger = logging.getLogger(__name__)
 
@@ -45,12 +47,16 @@ SELECT pg_try_advisory_lock(hashtext('laurels relay'))
     OR (SELECT renewed_at < now() - make_interval(secs => $1) FROM write_model.relay_lease)
 """
 TAKE_LEASE: Final = """
-UPDATE write_model.relay_lease SET epoch = epoch + 1, renewed_at = now()
+UPDATE write_model.relay_lease SET epoch = epoch + 1, renewed_at = now(), topic = $1
 RETURNING epoch, position, partition_positions
 """
 RENEW: Final = "UPDATE write_model.relay_lease SET renewed_at = now() WHERE epoch = $1"
 MOVE: Final = """
-UPDATE write_model.relay_lease SET position = $2, partition_positions = $3 WHERE epoch = $1
+UPDATE write_model.relay_lease SET position = $2, partition_positions = $3, trouble = NULL WHERE epoch = $1
+"""
+TELL: Final = "UPDATE write_model.relay_lease SET trouble = $2 WHERE epoch = $1"
+STANDING: Final = """
+SELECT l.position, h.position AS head, l.trouble FROM write_model.relay_lease l, log_head h
 """
 NEXT: Final = """
 SELECT position, event_id, partition, type, schema_version, user_id, data::text AS data, recorded_at
@@ -58,8 +64,18 @@ FROM events WHERE position > $1 ORDER BY position LIMIT $2
 """
 
 
+# Room for records that are sent at once, as aiokafka has it by default.
+BATCH_BYTES: Final = 16_384
+BROKER_DECIDES: Final = 2**30
+"""Larger than any event, so that it is the broker that says what is too large."""
+
+
 class LeaseLost(Exception):
-    """Another relay took the lease."""
+    """Another relay took the lease, or an operator sent this one back."""
+
+
+class EventTooLarge(Exception):
+    """An event does not fit into the topic, and nothing may overtake it; the message says which."""
 
 
 @dataclass(slots=True)
@@ -72,11 +88,15 @@ class Lease:
 
 
 class Relay:
-    """Run `run()` as a task; it ends when cancelled."""
+    """Run `run()` as a task; it ends when cancelled.
+
+    `trouble` says what an operator has to mend before it can go on, None while there is nothing of the kind.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._poke = asyncio.Event()
+        self.trouble: str | None = None
 
     async def run(self) -> None:
         """Publish for ever, starting anew after every failure of Kafka or the database."""
@@ -89,39 +109,51 @@ class Relay:
             try:
                 await self._publish(backoff)
             except LeaseLost:
-                logger.warning("another relay took the lease; standing by")
-            except WrongTopic as error:
+                logger.warning("another relay took the lease, or the log is to be published again")
+            except (WrongTopic, EventTooLarge) as error:
                 logger.error("%s", error)  # noqa: TRY400 - an operator's matter, not a bug's
+                self.trouble = str(error)
             except (KafkaError, *FAILURES) as error:
-                logger.warning("the relay starts anew: %s: %s", type(error).__name__, error)
+                logger.warning("the relay starts again: %s: %s", type(error).__name__, error)
+            except Exception:
+                # As of a library that met a topic which changed under it: publishing may not end for whatever reason.
+                logger.exception("the relay failed and starts again")
             await backoff.sleep()
 
     async def _publish(self, backoff: Backoff) -> None:
         connection = await connect(self._settings.database_url, Role.RELAY)
         try:
-            while not await connection.fetchval(MAY_WORK, LEASE_SECONDS):  # noqa: ASYNC110 - another process's lease
+            while not await connection.fetchval(MAY_WORK, LEASE_SECONDS):
+                self.trouble = None
                 await asyncio.sleep(POLL_SECONDS)
-            row = await connection.fetchrow(TAKE_LEASE)
+            row = await connection.fetchrow(TAKE_LEASE, self._settings.kafka_topic)
             if row is None:
                 message = "the relay's lease is missing: the migrations did not finish"
                 raise LookupError(message)
             lease = Lease(**row)
-            await ensure_topic(self._settings, len(lease.partition_positions))
-            async with _producer(self._settings) as producer, background(self._renew(lease.epoch)):
-                await self._publish_all(connection, producer, lease, backoff)
+            try:
+                await self._publish_under(connection, lease, backoff)
+            except (WrongTopic, EventTooLarge, KafkaError) as error:
+                await connection.execute(TELL, lease.epoch, str(error) or type(error).__name__)
+                raise
         finally:
             connection.terminate()
 
-    async def _publish_all(
-        self, connection: OwnConnection, producer: AIOKafkaProducer, lease: Lease, backoff: Backoff
-    ) -> None:
-        while True:
-            self._poke.clear()
-            while rows := await connection.fetch(NEXT, lease.position, BATCH_LIMIT):
-                await self._send(producer, [RecordedEvent(**row) for row in rows], lease)
-                await _move(connection, lease)
-                backoff.reset()
-            await heard(self._poke, POLL_SECONDS)
+    async def _publish_under(self, connection: OwnConnection, lease: Lease, backoff: Backoff) -> None:
+        limit = await ensure_topic(self._settings, len(lease.partition_positions))
+        async with _producer(self._settings, limit) as producer, background(self._renew(lease.epoch)):
+            while True:
+                self._poke.clear()
+                while rows := await connection.fetch(NEXT, lease.position, BATCH_LIMIT):
+                    failure = await self._send(producer, [RecordedEvent(**row) for row in rows], lease, limit)
+                    await _move(connection, lease)
+                    if failure is not None:
+                        raise failure
+                    backoff.reset()
+                self.trouble = None
+                if not await heard(self._poke, POLL_SECONDS):
+                    # An idle relay finds out here that another has the lease, or that an operator sent it back.
+                    await _move(connection, lease)
 
     async def _renew(self, epoch: int) -> None:
         """Keep the lease while it is this relay's, however long a batch takes."""
@@ -134,21 +166,34 @@ class Relay:
                 # The holder sees by itself that it lost the lease, when it moves the checkpoint.
                 connection.terminate()
 
-    async def _send(self, producer: AIOKafkaProducer, events: Sequence[RecordedEvent], lease: Lease) -> None:
-        acknowledged = []
+    async def _send(
+        self, producer: AIOKafkaProducer, events: Sequence[RecordedEvent], lease: Lease, limit: int | None
+    ) -> Exception | None:
+        """Send events and move the lease up to the first that Kafka did not acknowledge; return what kept it."""
+        topic, previous, sent = self._settings.kafka_topic, list(lease.partition_positions), []
         for event in events:
-            headers = to_headers(event, lease.partition_positions[event.partition])
+            headers = to_headers(event, previous[event.partition])
             key = None if event.user_id is None else b"%d" % event.user_id
-            acknowledged.append(
-                await producer.send(
-                    self._settings.kafka_topic, event.data.encode(), key, event.partition, headers=headers
-                )
-            )
-            lease.partition_positions[event.partition] = event.position
-            lease.position = event.position
+            sent.append(await producer.send(topic, event.data.encode(), key, event.partition, headers=headers))
+            previous[event.partition] = event.position
         await producer.flush()
-        await asyncio.gather(*acknowledged)
-        PUBLISHED.inc(len(events))
+        outcomes = await asyncio.gather(*sent, return_exceptions=True)
+        failures = {n: outcome for n, outcome in enumerate(outcomes) if isinstance(outcome, BaseException)}
+        acknowledged = min(failures, default=len(events))
+        for event in events[:acknowledged]:
+            lease.partition_positions[event.partition] = lease.position = event.position
+        PUBLISHED.inc(acknowledged)
+        return _failure(events[acknowledged], failures[acknowledged], topic, limit) if failures else None
+
+
+def _failure(event: RecordedEvent, outcome: BaseException, topic: str, limit: int | None) -> Exception:
+    if isinstance(outcome, MessageSizeTooLargeError):
+        return EventTooLarge(
+            f"The event at position {event.position} has {len(event.data.encode())} bytes, and the topic {topic} takes "
+            f"{limit or 'fewer'} for a record with its headers: nothing is published from there on until the topic's "
+            "max.message.bytes is raised. Projectors take it from the log."
+        )
+    return outcome if isinstance(outcome, Exception) else KafkaError("a record was given up")
 
 
 async def _move(connection: OwnConnection, lease: Lease) -> None:
@@ -158,12 +203,15 @@ async def _move(connection: OwnConnection, lease: Lease) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _producer(settings: Settings) -> AsyncIterator[Any]:
+async def _producer(settings: Settings, limit: int | None) -> AsyncIterator[Any]:
     producer = AIOKafkaProducer(
         bootstrap_servers=settings.kafka_bootstrap_servers,
         acks="all",
         enable_idempotence=True,
         linger_ms=1,
+        # The topic's limit is one for batches: what is refused then is a single event.
+        max_batch_size=min(limit or BATCH_BYTES, BATCH_BYTES),
+        max_request_size=BROKER_DECIDES,
         request_timeout_ms=10_000,
     )
     try:
@@ -176,22 +224,64 @@ async def _producer(settings: Settings) -> AsyncIterator[Any]:
                 await producer.stop()
 
 
+class Standing:
+    """Watches, from the database alone, whether publishing goes on; whichever relay does it."""
+
+    def __init__(self) -> None:
+        self._stalls: Stalls[str] = Stalls()
+        self._words = ""
+
+    async def look(self, connection: Connection) -> None:
+        """Note how far the log is published."""
+        row = await connection.fetchrow(STANDING)
+        behind = row is not None and row["position"] < row["head"]
+        self._stalls.note({"published": row["position"]} if row is not None and behind else {})
+        if row is not None:
+            reason = f": {row['trouble']}" if row["trouble"] else ""
+            self._words = f"the log is published up to {row['position']} of {row['head']}{reason}"
+
+    @property
+    def trouble(self) -> str | None:
+        """That nothing is published though there is something, None if all is well."""
+        stalled = self._stalls.stalled
+        return f"no progress for {stalled['published']:.0f} s: {self._words}" if stalled else None
+
+
+@contextlib.asynccontextmanager
+async def relaying(settings: Settings) -> AsyncIterator[tuple[Pool, dict[str, Check]]]:
+    """Publish for as long as the context lasts; yield the relay's pool, and the checks that say whether it goes on."""
+    relay, standing = Relay(settings), Standing()
+    async with (
+        open_pool(settings.database_url, Role.RELAY, size=1) as pool,
+        background(keep_looking(pool, standing.look)) as looking,
+        background(relay.run()) as task,
+    ):
+        yield (
+            pool,
+            {
+                "relay": checks.running(task, lambda: relay.trouble),
+                "publishing": checks.running(looking, lambda: standing.trouble),
+                "kafka": checks.kafka(settings),
+            },
+        )
+
+
 def app(settings: Settings) -> FastAPI:
     """Return the relay as a service: it publishes, and serves nothing but its operations."""
     ready: dict[str, Check] = {}
 
     @contextlib.asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with (
-            open_pool(settings.database_url, Role.RELAY, size=1) as pool,
-            background(Relay(settings).run()) as task,
-        ):
-            ready["database"] = checks.database(pool)
-            ready["relay"] = checks.running(task)
-            ready["kafka"] = checks.kafka(settings)
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with relaying(settings) as (app.state.pool, found):
+            ready.update(found, database=checks.database(app.state.pool))
             yield
 
-    return create_app(operations(ready).routes, lifespan=lifespan, protection=Protection(settings))
+    async def refresh() -> None:
+        await refresh_positions(service.state.pool)
+        await refresh_published(service.state.pool)
+
+    service = create_app(operations(ready, refresh).routes, lifespan=lifespan, protection=Protection(settings))
+    return service
 
 
 if __name__ == "__main__":

@@ -81,6 +81,8 @@ relay_lease = sa.Table(
     sa.Column("position", sa.BigInteger, nullable=False),
     sa.Column("partition_positions", ARRAY(sa.BigInteger), nullable=False),
     sa.Column("renewed_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("topic", sa.Text),
+    sa.Column("trouble", sa.Text),
     sa.CheckConstraint("singleton", name="relay_lease_has_one_row"),
     comment="position is published and acknowledged; it moves only under the epoch of whoever holds the lease.",
 )

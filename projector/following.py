@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -17,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS: Final = 1.0
 """How often generations are looked for without a notification."""
+RECENT_SECONDS: Final = 30.0
+"""So long after it was filled from the log, a partition to which nothing has happened since is in no trouble."""
 
 FOLLOWED: Final = "SELECT generation FROM generations WHERE state <> 'building' AND version = $1 ORDER BY generation"
 
@@ -25,6 +29,10 @@ class Feed(Protocol):
     """Brings events to one generation; `trouble` says why it cannot go on, None while it can."""
 
     trouble: str | None
+
+    @property
+    def from_log(self) -> Mapping[int, float]:
+        """The partitions that were filled from the log since Kafka last brought something, with the monotonic time."""
 
     async def run(self) -> None:
         """Project until cancelled."""
@@ -52,6 +60,17 @@ class Following:
             return f"there are no read models of version {VERSION} yet; `laurels rebuild` makes them"
         stopped = ("has stopped" for running in self._running.values() if running.task.done())
         return next(stopped, next((r.feed.trouble for r in self._running.values() if r.feed.trouble), None))
+
+    @property
+    def from_log(self) -> AbstractSet[tuple[int, int]]:
+        """The generations and partitions that were projected from the log of late, for want of Kafka."""
+        since = time.monotonic() - RECENT_SECONDS
+        return {
+            (generation, partition)
+            for generation, running in self._running.items()
+            for partition, at in running.feed.from_log.items()
+            if at >= since
+        }
 
     async def run(self) -> None:
         """Follow the generations as they come and go."""

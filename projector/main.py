@@ -8,6 +8,8 @@ from fastapi import FastAPI
 from projector import admin
 from projector.admin import administration
 from projector.following import Following
+from projector.watch import Watch
+from shared.gauges import refresh_positions
 from shared.runtime import checks
 from shared.runtime.background import background
 from shared.runtime.database import Role, open_pool
@@ -15,34 +17,53 @@ from shared.runtime.http import create_app
 from shared.runtime.operations import Check, operations
 from shared.runtime.protection import Protection
 from shared.runtime.settings import Settings, Transport
+from shared.runtime.stalls import keep_looking
 
 
 @contextlib.asynccontextmanager
-async def projecting(settings: Settings) -> AsyncIterator[Check]:
-    """Project for as long as the context lasts; yield the check that it goes on."""
+async def projecting(settings: Settings) -> AsyncIterator[tuple[dict[str, Check], dict[str, Check]]]:
+    """Project for as long as the context lasts; yield the checks that it goes on, and those that only warn."""
     following = Following(settings)
-    async with background(following.run()) as task:
-        yield checks.running(task, lambda: following.trouble)
+    watch = Watch(settings, following)
+    async with (
+        open_pool(settings.database_url, Role.PROJECTOR, size=1) as pool,
+        background(following.run()) as task,
+        background(keep_looking(pool, watch.look)) as looking,
+    ):
+        yield (
+            {
+                "projector": checks.running(task, lambda: following.trouble),
+                "projection": checks.running(looking, lambda: watch.trouble),
+            },
+            {"transport": checks.running(looking, lambda: watch.warning)},
+        )
 
 
 def app(settings: Settings) -> FastAPI:
     """Return the projector as a service: it projects, and serves nothing but its operations and the operator's side."""
     ready: dict[str, Check] = {}
+    warnings: dict[str, Check] = {}
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with (
-            open_pool(settings.database_url, Role.PROJECTOR, size=2) as pool,
-            projecting(settings) as going_on,
-            administration(settings, pool) as app.state.administration,
+            open_pool(settings.database_url, Role.PROJECTOR, size=2) as app.state.pool,
+            projecting(settings) as (going_on, warning),
+            administration(settings, app.state.pool) as app.state.administration,
         ):
-            ready["database"] = checks.database(pool)
-            ready["projector"] = going_on
+            ready.update(going_on, database=checks.database(app.state.pool))
+            warnings.update(warning)
             if settings.transport is Transport.KAFKA:
                 ready["kafka"] = checks.kafka(settings)
             yield
 
+    async def refresh() -> None:
+        await refresh_positions(service.state.pool)
+
     protection = Protection(settings)
-    return create_app(
-        [*operations(ready).routes, *admin.router(protection).routes], lifespan=lifespan, protection=protection
+    service = create_app(
+        [*operations(ready, refresh, warnings).routes, *admin.router(protection).routes],
+        lifespan=lifespan,
+        protection=protection,
     )
+    return service

@@ -1,11 +1,12 @@
 """Records that could not be applied: kept with their bytes, error and place, until an operator decides."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from projector.batch import Poison, fill_where, lift_where
-from projector.projections import STATEMENTS
+from projector.projections import PROJECTIONS, STATEMENTS
 from shared.read_models import PROJECTED_CHANNEL, schema_name
 from shared.runtime.database import Connection, Record
 from shared.runtime.metrics import QUARANTINED
@@ -20,10 +21,32 @@ WHERE NOT EXISTS (
     SELECT FROM quarantine q
     WHERE q.generation = $1 AND q.partition = $2 AND q.kafka_offset = $5 AND q.record IS NOT DISTINCT FROM $6)
 """
+# Where a run goes on, or is read again after a restart, there is a row that it begins in or right after.
+PUT_RUNS_ASIDE: Final = """
+WITH run AS (
+    SELECT r.*, known.quarantine_id, known.last AS known_last
+    FROM unnest($2::smallint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::text[])
+        AS r (partition, first, last, record, error)
+    LEFT JOIN LATERAL (
+        SELECT quarantine_id, position, record, error,
+               kafka_offset AS first, coalesce(last_offset, kafka_offset) AS last
+        FROM quarantine q WHERE q.generation = $1 AND q.partition = r.partition AND q.kafka_offset <= r.first
+        ORDER BY kafka_offset DESC, quarantine_id DESC LIMIT 1
+    ) AS known ON known.position IS NULL AND known.last >= r.first - 1 AND known.error = r.error
+        AND (known.first < r.first OR known.record IS NOT DISTINCT FROM r.record)
+), longer AS (
+    UPDATE quarantine q SET last_offset = run.last FROM run
+    WHERE q.quarantine_id = run.quarantine_id AND run.last > run.known_last
+)
+INSERT INTO quarantine (generation, partition, kafka_offset, last_offset, record, error, applied)
+SELECT $1, partition, first, last, record, error, true FROM run WHERE quarantine_id IS NULL
+RETURNING partition, kafka_offset, error
+"""
 MARK: Final = "INSERT INTO incomplete_users (user_id) VALUES ($1) ON CONFLICT DO NOTHING"
 LIST: Final = """
-SELECT quarantine_id, generation, partition, position, user_id, kafka_offset, error, applied, quarantined_at
-FROM quarantine ORDER BY quarantine_id
+SELECT quarantine_id, generation, partition, position, user_id, kafka_offset,
+       coalesce(last_offset, kafka_offset) AS last_offset, error, applied, quarantined_at
+FROM quarantine WHERE quarantine_id > $1 ORDER BY quarantine_id LIMIT $2
 """
 SHOW: Final = "SELECT * FROM quarantine WHERE quarantine_id = $1"
 DROP: Final = "DELETE FROM quarantine WHERE quarantine_id = $1"
@@ -33,12 +56,10 @@ LEAVE_LEVELS: Final = """
 INSERT INTO moves (old_achievements, old_points)
 SELECT total_achievements, total_points FROM user_totals WHERE user_id = $1
 """
-ROWS_OF_USER: Final = ("user_awards", "user_streaks", "user_totals", "users")
 AND_APPLICABLE: Final = """ AND position <= $2 AND position NOT IN (
     SELECT position FROM quarantine
     WHERE generation = $3 AND NOT applied AND position IS NOT NULL AND quarantine_id <> $4)"""
 EVENTS_OF_USER: Final = "user_id = $1" + AND_APPLICABLE
-ROWS_OF_ACHIEVEMENT: Final = ("achievement_texts", "achievements")
 ACHIEVEMENT_OF: Final = "SELECT (data ->> 'achievement_id')::bigint FROM events WHERE position = $1"
 EVENTS_OF_ACHIEVEMENT: Final = (
     "type IN ('achievement-defined', 'achievement-translated') AND (data ->> 'achievement_id')::bigint = $1"
@@ -50,6 +71,47 @@ DELETE FROM incomplete_users WHERE user_id = $1 AND NOT EXISTS (
 """
 
 
+USER: Final = "user_id"
+ACHIEVEMENT: Final = "achievement_id"
+
+
+def tables_of(owner: str) -> Sequence[str]:
+    """Return the tables whose rows follow from the events of one user, or of one achievement.
+
+    A row with a user is the user's, whatever achievement it names.
+    """
+    folded = (table for projection in PROJECTIONS if projection.statements for table in projection.tables)
+    return [table.name for table in folded if next((c for c in (USER, ACHIEVEMENT) if c in table.c), None) == owner]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Records of a partition at consecutive offsets with which the same is wrong; `record` is the first."""
+
+    partition: int
+    first: int
+    last: int
+    record: bytes | None
+    error: str
+
+    def goes_on(self, following: "Run") -> bool:
+        """Tell whether another follows that is alike."""
+        return (self.partition, self.last + 1, self.error) == (following.partition, following.first, following.error)
+
+
+def runs_of(records: Iterable[tuple[Poison, Exception]]) -> Sequence[Run]:
+    """Return consumed records that are no events as runs of alike ones."""
+    runs: list[Run] = []
+    for poison, error in records:
+        offset = poison.kafka_offset or 0
+        run = Run(poison.partition, offset, offset, poison.record, _words(error))
+        if runs and runs[-1].goes_on(run):
+            runs[-1] = replace(runs[-1], last=offset)
+        else:
+            runs.append(run)
+    return runs
+
+
 class NothingToRetry(Exception):
     """The record has no place in the log, or is not there; the message is one sentence."""
 
@@ -58,7 +120,7 @@ async def put_aside(
     connection: Connection, generation: int, poison: Poison, error: Exception, *, applied: bool
 ) -> None:
     """Keep a record, in the caller's transaction. `applied` tells that the log had the event, so nothing is missing."""
-    what = f"{type(error).__name__}: {error}"
+    what = _words(error)
     logger.error("partition %d, position %s was put aside: %s", poison.partition, poison.position, what)
     await connection.execute(
         PUT_ASIDE,
@@ -76,9 +138,29 @@ async def put_aside(
     QUARANTINED.inc()
 
 
-async def listed(connection: Connection) -> Sequence[Record]:
-    """Return all records that were put aside, without their bytes."""
-    return await connection.fetch(LIST)
+async def quarantine_runs(connection: Connection, generation: int, runs: Sequence[Run]) -> None:
+    """Keep runs of records that are no events. Each is told of once, however often it goes on or is read again."""
+    columns = zip(*((run.partition, run.first, run.last, run.record, run.error) for run in runs), strict=True)
+    begun = await connection.fetch(PUT_RUNS_ASIDE, generation, *map(list, columns))
+    QUARANTINED.inc(sum(run.last - run.first + 1 for run in runs))
+    if begun:
+        first, more = begun[0], f" and {len(begun) - 1} more runs" if begun[1:] else ""
+        logger.error(
+            "partition %d: records from offset %d on were quarantined%s: %s",
+            first["partition"],
+            first["kafka_offset"],
+            more,
+            first["error"],
+        )
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+async def listed(connection: Connection, after: int, limit: int) -> Sequence[Record]:
+    """Return so many of the records that were put aside, after one, in the order of their ids, without their bytes."""
+    return await connection.fetch(LIST, after, limit)
 
 
 async def shown(connection: Connection, quarantine_id: int) -> Record | None:
@@ -116,14 +198,13 @@ async def _apply(connection: Connection, row: Record) -> None:
         raise NothingToRetry("The record says no position in the log, so nothing can be applied; drop it.")
     projected = await connection.fetchval(LOCK_PROGRESS, row["generation"], row["partition"])
     if row["user_id"] is None:
-        condition, whose = EVENTS_OF_ACHIEVEMENT, await connection.fetchval(ACHIEVEMENT_OF, row["position"])
-        for table in ROWS_OF_ACHIEVEMENT:
-            await connection.execute(f"DELETE FROM {table} WHERE achievement_id = $1", whose)  # noqa: S608 - our own names
+        owner, condition = ACHIEVEMENT, EVENTS_OF_ACHIEVEMENT
+        whose = await connection.fetchval(ACHIEVEMENT_OF, row["position"])
     else:
-        condition, whose = EVENTS_OF_USER, row["user_id"]
+        owner, condition, whose = USER, EVENTS_OF_USER, row["user_id"]
         await connection.execute(LEAVE_LEVELS, whose)
-        for table in ROWS_OF_USER:
-            await connection.execute(f"DELETE FROM {table} WHERE user_id = $1", whose)  # noqa: S608 - our own names
+    for table in tables_of(owner):
+        await connection.execute(f"DELETE FROM {table} WHERE {owner} = $1", whose)  # noqa: S608 - our own names
     arguments = whose, projected, row["generation"], row["quarantine_id"]
     await fill_where(connection, condition, *arguments)
     await lift_where(connection, condition, *arguments)

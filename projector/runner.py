@@ -12,7 +12,7 @@ import asyncpg
 from projector import batch
 from projector.batch import Batch, Held, LogBatch, Poison, RecordBatch, UnknownEvents, UnreadableEvent
 from projector.projections import PROJECTIONS
-from projector.quarantine import put_aside
+from projector.quarantine import put_aside, quarantine_runs, runs_of
 from shared.read_models import PROJECTED_CHANNEL, schema_name
 from shared.runtime.database import COMMAND_TIMEOUT, Connection, OwnConnection, Role, connect
 from shared.runtime.metrics import BATCH_SECONDS, PROJECTED, TAKEOVERS
@@ -170,6 +170,11 @@ class Runner:
         """Keep a record that is not projected and moves no checkpoint: one whose headers cannot be read."""
         async with self._connection.transaction():
             await put_aside(self._connection, self.generation, poison, error, applied=applied)
+
+    async def quarantine_strange(self, records: Sequence[tuple[Poison, Exception]]) -> None:
+        """Keep records that are no events, in the order of their offsets; a run of alike ones is one row."""
+        if records:
+            await quarantine_runs(self._connection, self.generation, runs_of(records))
 
     async def _apply(self, events: Batch) -> int:
         if isinstance(events, LogBatch) and events.size <= SHORT and not self._bulk:

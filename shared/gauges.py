@@ -1,15 +1,31 @@
-"""Brings the gauges of the log and the read models up to date."""
+"""Brings the gauges of the log, the read models and the relay up to date."""
+
+from typing import Final
 
 from shared.event_log import head_position
-from shared.read_models import visible_position
+from shared.read_models import PARTITION_TROUBLES, served_generation, visible_position
 from shared.runtime.database import Pool
-from shared.runtime.metrics import DRIFT, LOG_POSITION, READ_POSITION, VERIFIED_POSITION
+from shared.runtime.metrics import (
+    DRIFT,
+    LOG_POSITION,
+    PARTITION_LAG,
+    PARTITION_TROUBLE,
+    PUBLISHED_POSITION,
+    READ_POSITION,
+    RELAY_TROUBLE,
+    VERIFIED_POSITION,
+)
 
-VERIFIED = "SELECT drift, verified_position FROM generations WHERE state = 'live' AND drift IS NOT NULL"
+VERIFIED: Final = "SELECT drift, verified_position FROM generations WHERE state = 'live' AND drift IS NOT NULL"
+LAGS: Final = """
+SELECT p.partition, greatest(0, h.partition_positions[p.partition + 1] - p.position) AS lag
+FROM progress p, log_head h WHERE p.generation = $1
+"""
+PUBLISHED: Final = "SELECT position, trouble FROM write_model.relay_lease"
 
 
 async def refresh_positions(pool: Pool) -> None:
-    """Set the two positions, of which the difference is the lag, and what `laurels verify` found last.
+    """Set the positions, of which the difference is the lag, what holds it up, and what `laurels verify` found last.
 
     Raises a database error.
     """
@@ -19,3 +35,21 @@ async def refresh_positions(pool: Pool) -> None:
         if found := await connection.fetchrow(VERIFIED):
             DRIFT.set(found["drift"])
             VERIFIED_POSITION.set(found["verified_position"])
+        served = await served_generation(connection)
+        for row in await connection.fetch(LAGS, served):
+            PARTITION_LAG.labels(row["partition"]).set(row["lag"])
+        troubles = await connection.fetch(PARTITION_TROUBLES, served)
+    PARTITION_TROUBLE.clear()
+    for row in troubles:
+        PARTITION_TROUBLE.labels(row["partition"], row["cause"]).set(1)
+
+
+async def refresh_published(pool: Pool) -> None:
+    """Set up to where the relay has published, and what holds it up. Raises a database error."""
+    async with pool.acquire() as connection:
+        row = await connection.fetchrow(PUBLISHED)
+    RELAY_TROUBLE.clear()
+    if row is not None:
+        PUBLISHED_POSITION.set(row["position"])
+        if row["trouble"]:
+            RELAY_TROUBLE.labels(row["trouble"]).set(1)

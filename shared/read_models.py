@@ -79,7 +79,22 @@ quarantine = sa.Table(
     sa.Column("error", sa.Text, nullable=False),
     sa.Column("applied", sa.Boolean, nullable=False),
     sa.Column("quarantined_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-    comment="applied: the log had the event that the record should have been, so nothing is missing.",
+    sa.Column("last_offset", sa.BigInteger),
+    sa.Index("quarantine_by_offset", "generation", "partition", "kafka_offset"),
+    comment=(
+        "applied: the log had the event that the record should have been, so nothing is missing. last_offset: that of "
+        "the last of a run of alike records, of which record is the first."
+    ),
+)
+
+partition_troubles = sa.Table(
+    "partition_troubles",
+    metadata,
+    sa.Column("generation", sa.Integer, sa.ForeignKey("generations.generation", ondelete="CASCADE"), primary_key=True),
+    sa.Column("partition", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("cause", sa.Text, nullable=False),
+    sa.Column("noted_at", sa.DateTime(timezone=True), nullable=False),
+    comment="Written again and again while it lasts; what was noted long ago is over.",
 )
 
 PROJECTED_CHANNEL: Final = "laurels_projected"
@@ -110,3 +125,11 @@ async def served_generation(connection: Connection) -> int:
 async def visible_position(connection: Connection) -> int:
     """Return the Read-Position of the served generation: every event up to it is in the read models."""
     return int(await connection.fetchval(f"SELECT read_position(({SERVED}))"))
+
+
+TROUBLE_SECONDS: Final = 10
+PARTITION_TROUBLES: Final = f"""
+SELECT partition, cause FROM partition_troubles
+WHERE generation = $1 AND noted_at > now() - interval '{TROUBLE_SECONDS} seconds' ORDER BY partition
+"""  # noqa: S608 - put together from constants
+"""What holds up a generation's partitions now, as the projectors say it."""

@@ -45,6 +45,7 @@ class KafkaFeed:
     def __init__(self, settings: Settings, generation: int) -> None:
         self._settings, self._generation = settings, generation
         self.trouble: str | None = None
+        self.from_log: dict[int, float] = {}
 
     async def run(self) -> None:
         """Project for ever, with a new consumer after every failure of Kafka or the database."""
@@ -68,7 +69,7 @@ class KafkaFeed:
             await ensure_topic(self._settings, await partition_count(reader))
             runner = await Runner.open(self._settings.database_url, self._generation)
             try:
-                await self._consume(Consumption(self._settings, reader, runner), backoff)
+                await self._consume(Consumption(self._settings, reader, runner, self.from_log), backoff)
             finally:
                 runner.close()
         finally:
@@ -88,8 +89,11 @@ class KafkaFeed:
 class Consumption(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
     """One membership in the consumer group, from joining to leaving."""
 
-    def __init__(self, settings: Settings, reader: OwnConnection, runner: Runner) -> None:
+    def __init__(
+        self, settings: Settings, reader: OwnConnection, runner: Runner, from_log: dict[int, float] | None = None
+    ) -> None:
         self._settings, self._reader, self._runner = settings, reader, runner
+        self._from_log = {} if from_log is None else from_log
         self._held: dict[int, Held] = {}
         self._assigned: list[int] = []
         self._due: dict[int, tuple[int, float]] = {}
@@ -144,6 +148,7 @@ class Consumption(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         fresh: list[Record] = []
         log = await self._reader.fetchval(LAST_IN_LOG) if fetched else []
         for topic_partition, records in fetched.items():
+            self._from_log.pop(topic_partition.partition, None)
             if topic_partition.partition in held:
                 fresh += await self._fresh(held, topic_partition, records, log[topic_partition.partition])
         if fresh:
@@ -171,6 +176,7 @@ class Consumption(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         `in_log` is the partition's last position in the log: what claims a later one did not come from there.
         """
         fresh: list[Record] = []
+        strange: list[tuple[Poison, Exception]] = []
         last = held[where.partition].position
         for record in records:
             try:
@@ -178,9 +184,8 @@ class Consumption(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
                 if event.position > in_log:
                     raise MalformedRecord("the log does not reach so far")  # noqa: TRY301 - one treatment for both
             except MalformedRecord as error:
-                poison = Poison(where.partition, None, None, record.value, record.offset)
                 # If it should have been an event, the next one tells that it is missing, and the log has it.
-                await self._runner.put_aside(poison, error, applied=True)
+                strange.append((Poison(where.partition, None, None, record.value, record.offset), error))
                 continue
             if event.position <= last:
                 continue
@@ -194,6 +199,7 @@ class Consumption(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
                 last = held[where.partition].position
             fresh.append(Record(where.partition, event, record.offset + 1))
             last = event.position
+        await self._runner.quarantine_strange(strange)
         return fresh
 
     async def _project(self, held: dict[int, Held], events: Batch) -> None:
@@ -224,6 +230,8 @@ class Consumption(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             if held[partition].position >= position:
                 del self._due[partition]
             elif now - since > OVERDUE_SECONDS:
+                logger.warning("partition %d is filled from the log: Kafka does not bring its events", partition)
+                self._from_log[partition] = now
                 await self._refill(held, partition, position)
                 filled = True
         return filled

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Final
 
 from projector.batch import LogBatch, MissingEvents, UnknownEvents
@@ -31,6 +32,7 @@ class PostgresFeed:
         self._url, self._generation = url, generation
         self._poke = asyncio.Event()
         self.trouble: str | None = None
+        self.from_log: Mapping[int, float] = {}
 
     async def run(self) -> None:
         """Project for ever, starting anew after every failure."""

@@ -12,7 +12,7 @@ from shared.runtime.kafka import broker_answers
 from shared.runtime.operations import Check
 from shared.runtime.settings import Settings
 
-HEAD_REVISION = "0003"
+HEAD_REVISION = "0004"
 """The migration that this code needs; a test holds it to the newest one in `alembic/versions`."""
 
 POOL_SECONDS: Final = 0.4

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.resources import files
+from types import MappingProxyType
 
 from fastapi import APIRouter, HTTPException, Response
 from fastapi.openapi.docs import get_swagger_ui_html
@@ -30,11 +31,13 @@ async def _nothing_to_refresh() -> None:
 def operations(
     checks: Mapping[str, Check],
     refresh: Callable[[], Awaitable[None]] = _nothing_to_refresh,
+    warnings: Mapping[str, Check] = MappingProxyType({}),
     instance: str | None = None,
 ) -> APIRouter:
     """Return the routes at the root; `/ready` asks every check, `/metrics` brings the gauges up to date before.
 
-    `instance` is shown by `/health`, so that a command can tell this run of the service from any other.
+    What is wrong by `warnings` leaves the service ready, and is told beside that. `instance` is shown by `/health`, so
+    that a command can tell this run of the service from any other.
     """
     router = APIRouter(include_in_schema=False)
     healthy = to_json({"status": "ok"} if instance is None else {"status": "ok", "instance": instance})
@@ -46,10 +49,12 @@ def operations(
 
     @router.get("/ready")
     async def ready() -> Response:
-        answers = dict(zip(checks, await asyncio.gather(*map(_ask, checks.values())), strict=True))
-        missing = {name: wrong for name, wrong in answers.items() if wrong}
+        missing, degraded = await asyncio.gather(_wrong(checks), _wrong(warnings))
         if missing:
-            return problem_response(unavailable("; ".join(f"{name}: {wrong}" for name, wrong in missing.items())))
+            wrong = {**missing, **degraded}
+            return problem_response(unavailable("; ".join(f"{name}: {words}" for name, words in wrong.items())))
+        if degraded:
+            return json_response(to_json({"status": "degraded", "warnings": degraded}))
         return json_response(to_json({"status": "ready"}))
 
     @router.get("/metrics")
@@ -77,6 +82,11 @@ def operations(
         return FileResponse(str(files("fastapi_offline").joinpath("static", name)), media_type=DOCS_PARTS[name])
 
     return router
+
+
+async def _wrong(checks: Mapping[str, Check]) -> dict[str, str]:
+    answers = await asyncio.gather(*map(_ask, checks.values()))
+    return {name: wrong for name, wrong in zip(checks, answers, strict=True) if wrong}
 
 
 async def _ask(check: Check) -> str | None:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from shared.runtime import environment
+from shared.runtime.repeats import Repeats
 from shared.runtime.server import PortTaken
 from shared.runtime.settings import Settings
 
@@ -49,11 +50,13 @@ def _sentence(error: ErrorDetails) -> str:
 
 
 def configure_logging(settings: Settings) -> None:
-    """Log to standard error, one line a message."""
+    """Log to standard error, one line a message, and ever less often what is said again and again."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(Repeats())
     logging.basicConfig(
         level=settings.log_level.upper(),
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
+        handlers=[handler],
     )
     for chatty in ("aiokafka", "alembic", "httpx", "uvicorn"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))

@@ -1,0 +1,97 @@
+"""Watches, from the database, whether projection goes on, and says what holds a partition up; whoever projects it."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from projector.following import Following
+from shared.read_models import VERSION
+from shared.runtime.database import Connection, Record
+from shared.runtime.settings import Settings, Transport
+from shared.runtime.stalls import Stalls
+
+STANDING: Final = """
+SELECT p.generation, p.partition, p.position, h.partition_positions[p.partition + 1] AS last,
+       l.topic, l.trouble, l.partition_positions[p.partition + 1] AS published
+FROM progress p JOIN generations g USING (generation), log_head h, write_model.relay_lease l
+WHERE g.state <> 'building' AND g.version = $1 ORDER BY p.generation, p.partition
+"""
+NOTE: Final = """
+INSERT INTO partition_troubles (generation, partition, cause, noted_at)
+SELECT generation, partition, cause, now()
+FROM unnest($1::int[], $2::smallint[], $3::text[]) AS t (generation, partition, cause)
+WHERE generation IN (SELECT generation FROM generations)
+ON CONFLICT (generation, partition) DO UPDATE SET cause = excluded.cause, noted_at = excluded.noted_at
+"""
+
+Partition = tuple[int, int]
+"""A generation and one of its partitions."""
+
+
+class Watch:
+    """Knows what makes no progress (`trouble`) and what goes by the log for want of Kafka (`warning`)."""
+
+    def __init__(self, settings: Settings, following: Following) -> None:
+        self._settings, self._following = settings, following
+        self._stalls: Stalls[Partition] = Stalls()
+        self._rows: Mapping[Partition, Record] = {}
+        self._warnings: Mapping[Partition, str] = {}
+
+    async def look(self, connection: Connection) -> None:
+        """Note where the partitions are, and tell `laurels status` and the metrics what is wrong with them."""
+        rows = await connection.fetch(STANDING, VERSION)
+        self._rows = {(row["generation"], row["partition"]): row for row in rows}
+        self._stalls.note({key: row["position"] for key, row in self._rows.items() if row["position"] < row["last"]})
+        by_log = self._following.from_log
+        self._warnings = {key: words for key, row in self._rows.items() if (words := self._want(row, key in by_log))}
+        causes = {**self._warnings, **{key: f"no progress: {self._why(key)}" for key in self._stalls.stalled}}
+        if causes:
+            generations, partitions = zip(*causes, strict=True)
+            await connection.execute(NOTE, generations, partitions, list(causes.values()))
+
+    @property
+    def trouble(self) -> str | None:
+        """Which partitions make no progress though there are events for them, None if all do."""
+        return _together(
+            {
+                key: f"no progress at position {self._rows[key]['position']} for {seconds:.0f} s: {self._why(key)}"
+                for key, seconds in self._stalls.stalled.items()
+            }
+        )
+
+    @property
+    def warning(self) -> str | None:
+        """Which partitions are projected from the log though Kafka should bring their events, None if none is."""
+        return _together(self._warnings)
+
+    def _why(self, key: Partition) -> str:
+        known = self._following.trouble or self._warnings.get(key)
+        return known or self._kafka(self._rows[key]) or "the projector does not say why"
+
+    def _want(self, row: Record, by_log: bool) -> str | None:  # noqa: FBT001 - a fact about the row
+        """Return why a partition is, or will be, projected from the log; None where Kafka brings its events."""
+        if self._settings.transport is not Transport.KAFKA:
+            return None
+        if self._other_topic(row) or by_log:
+            return f"taken from the log: {self._kafka(row) or 'Kafka does not bring what the relay has published'}"
+        return None
+
+    def _kafka(self, row: Record) -> str | None:
+        """Return what the relay's lease says about a partition that lacks events."""
+        if self._settings.transport is not Transport.KAFKA:
+            return None
+        if self._other_topic(row):
+            return f"the relay publishes to {row['topic']}, and {self._settings.kafka_topic} is read here"
+        if row["published"] < row["last"]:
+            return row["trouble"] or "the relay has not published it"
+        return None
+
+    def _other_topic(self, row: Record) -> bool:
+        return row["topic"] not in {None, self._settings.kafka_topic}
+
+
+def _together(words: Mapping[Partition, str]) -> str | None:
+    """Return one sentence for all partitions that the same is said about."""
+    partitions: dict[str, list[str]] = {}
+    for (_, partition), what in words.items():
+        partitions.setdefault(what, []).append(str(partition))
+    return "; ".join(f"partition {', '.join(found)}: {what}" for what, found in partitions.items()) or None

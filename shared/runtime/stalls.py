@@ -1,0 +1,58 @@
+"""Finds what makes no progress though it has something to do, from positions that are looked at again and again."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from shared.runtime.database import FAILURES, Connection, Pool
+
+logger = logging.getLogger(__name__)
+
+STALL_SECONDS: Final = 30.0
+"""So long without progress is a fault; retries and takeovers are over by then."""
+LOOK_SECONDS: Final = 1.0
+
+Key = TypeVar("Key")
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    position: int
+    since: float
+
+
+class Stalls(Generic[Key]):
+    """Knows since when each of several things has been at the position where it is, while it has something to do."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seen: dict[Key, _Seen] = {}
+
+    def note(self, behind: Mapping[Key, int]) -> None:
+        """Note the positions of those that have something to do; the others make no progress because there is none."""
+        now = self._clock()
+        self._seen = {
+            key: seen if (seen := self._seen.get(key)) and seen.position == position else _Seen(position, now)
+            for key, position in behind.items()
+        }
+
+    @property
+    def stalled(self) -> Mapping[Key, float]:
+        """Those that have made no progress for STALL_SECONDS, with the seconds that it has been."""
+        now = self._clock()
+        waiting = {key: now - seen.since for key, seen in self._seen.items()}
+        return {key: seconds for key, seconds in waiting.items() if seconds >= STALL_SECONDS}
+
+
+async def keep_looking(pool: Pool, look: Callable[[Connection], Awaitable[None]]) -> None:
+    """Look every LOOK_SECONDS until cancelled; what the database's absence hides is its own check's matter."""
+    while True:
+        try:
+            async with pool.acquire() as connection:
+                await look(connection)
+        except FAILURES as error:
+            logger.debug("the positions are not known: %s", error)
+        await asyncio.sleep(LOOK_SECONDS)
