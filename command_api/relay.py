@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 from fastapi import FastAPI
 
 from shared.event_log import APPENDED_CHANNEL
@@ -37,6 +37,9 @@ logger = logging.getLogger(__name__)
 
 BATCH_LIMIT: Final = 2_000
 POLL_SECONDS: Final = 1.0
+
+SEND_SECONDS: Final = 15.0
+"""So long without an acknowledgement, a new producer looks for the brokers, and says that there are none."""
 
 LEASE_SECONDS: Final = 5.0
 """How long a relay that has stopped, but not ended, keeps others waiting."""
@@ -144,11 +147,13 @@ class Relay:
         async with _producer(self._settings, limit) as producer, background(self._renew(lease.epoch)):
             while True:
                 self._poke.clear()
-                while rows := await connection.fetch(NEXT, lease.position, BATCH_LIMIT):
+                # What follows on an event that was refused would be published again with every attempt.
+                while rows := await connection.fetch(NEXT, lease.position, 1 if self.trouble else BATCH_LIMIT):
                     failure = await self._send(producer, [RecordedEvent(**row) for row in rows], lease, limit)
                     await _move(connection, lease)
                     if failure is not None:
                         raise failure
+                    self.trouble = None
                     backoff.reset()
                 self.trouble = None
                 if not await heard(self._poke, POLL_SECONDS):
@@ -176,7 +181,11 @@ class Relay:
             key = None if event.user_id is None else b"%d" % event.user_id
             sent.append(await producer.send(topic, event.data.encode(), key, event.partition, headers=headers))
             previous[event.partition] = event.position
-        await producer.flush()
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await producer.flush()
+        except TimeoutError:
+            raise KafkaTimeoutError(f"no broker acknowledged anything for {SEND_SECONDS:.0f} s") from None
         outcomes = await asyncio.gather(*sent, return_exceptions=True)
         failures = {n: outcome for n, outcome in enumerate(outcomes) if isinstance(outcome, BaseException)}
         acknowledged = min(failures, default=len(events))
@@ -189,9 +198,8 @@ class Relay:
 def _failure(event: RecordedEvent, outcome: BaseException, topic: str, limit: int | None) -> Exception:
     if isinstance(outcome, MessageSizeTooLargeError):
         return EventTooLarge(
-            f"The event at position {event.position} has {len(event.data.encode())} bytes, and the topic {topic} takes "
-            f"{limit or 'fewer'} for a record with its headers: nothing is published from there on until the topic's "
-            "max.message.bytes is raised. Projectors take it from the log."
+            f"the event at position {event.position} has {len(event.data.encode())} bytes, and the topic {topic} takes "
+            f"{limit or 'fewer'} for a record with its headers (max.message.bytes): nothing is published from there on"
         )
     return outcome if isinstance(outcome, Exception) else KafkaError("a record was given up")
 

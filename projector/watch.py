@@ -23,6 +23,9 @@ WHERE generation IN (SELECT generation FROM generations)
 ON CONFLICT (generation, partition) DO UPDATE SET cause = excluded.cause, noted_at = excluded.noted_at
 """
 
+OVERDUE_SECONDS: Final = 5.0
+"""So long unpublished, events are taken from the log."""
+
 Partition = tuple[int, int]
 """A generation and one of its partitions."""
 
@@ -33,6 +36,7 @@ class Watch:
     def __init__(self, settings: Settings, following: Following) -> None:
         self._settings, self._following = settings, following
         self._stalls: Stalls[Partition] = Stalls()
+        self._unpublished: Stalls[Partition] = Stalls(OVERDUE_SECONDS)
         self._rows: Mapping[Partition, Record] = {}
         self._warnings: Mapping[Partition, str] = {}
 
@@ -41,8 +45,8 @@ class Watch:
         rows = await connection.fetch(STANDING, VERSION)
         self._rows = {(row["generation"], row["partition"]): row for row in rows}
         self._stalls.note({key: row["position"] for key, row in self._rows.items() if row["position"] < row["last"]})
-        by_log = self._following.from_log
-        self._warnings = {key: words for key, row in self._rows.items() if (words := self._want(row, key in by_log))}
+        self._unpublished.note({k: row["published"] for k, row in self._rows.items() if row["published"] < row["last"]})
+        self._warnings = self._by_log() if self._settings.transport is Transport.KAFKA else {}
         causes = {**self._warnings, **{key: f"no progress: {self._why(key)}" for key in self._stalls.stalled}}
         if causes:
             generations, partitions = zip(*causes, strict=True)
@@ -67,13 +71,18 @@ class Watch:
         known = self._following.trouble or self._warnings.get(key)
         return known or self._kafka(self._rows[key]) or "the projector does not say why"
 
-    def _want(self, row: Record, by_log: bool) -> str | None:  # noqa: FBT001 - a fact about the row
-        """Return why a partition is, or will be, projected from the log; None where Kafka brings its events."""
-        if self._settings.transport is not Transport.KAFKA:
-            return None
-        if self._other_topic(row) or by_log:
-            return f"taken from the log: {self._kafka(row) or 'Kafka does not bring what the relay has published'}"
-        return None
+    def _by_log(self) -> Mapping[Partition, str]:
+        """Return why partitions are projected from the log, of those to which Kafka does not bring their events."""
+        other = {key for key, row in self._rows.items() if self._other_topic(row)}
+        from_log = self._following.from_log
+        keys = self._rows.keys() & (other | from_log | self._unpublished.stalled.keys())
+        words = {}
+        for key in sorted(keys):
+            row = self._rows[key]
+            by_log = key in from_log or row["position"] >= row["last"]
+            what = "taken from the log" if by_log else "Kafka does not bring its events"
+            words[key] = f"{what}: {self._kafka(row) or 'the relay has published them'}"
+        return words
 
     def _kafka(self, row: Record) -> str | None:
         """Return what the relay's lease says about a partition that lacks events."""
@@ -82,7 +91,7 @@ class Watch:
         if self._other_topic(row):
             return f"the relay publishes to {row['topic']}, and {self._settings.kafka_topic} is read here"
         if row["published"] < row["last"]:
-            return row["trouble"] or "the relay has not published it"
+            return row["trouble"] or "the relay has not published them"
         return None
 
     def _other_topic(self, row: Record) -> bool:

@@ -41,7 +41,7 @@ async def ensure_topic(settings: Settings, partitions: int) -> int | None:
         wanted = NewTopic(topic, partitions, settings.kafka_replication)
         created = (await admin.create_topics([wanted])).topic_errors[0]
         if for_code(created[1]) not in {NoError, TopicAlreadyExistsError}:
-            raise WrongTopic(f"The topic {topic} cannot be created: {_reason(*created[1:])}.")
+            raise WrongTopic(f"the topic {topic} cannot be created: {_reason(*created[1:])}")
         await _ensure_partitions(admin, topic, partitions)
         return await _limit(admin, topic)
 
@@ -55,7 +55,7 @@ async def _ensure_partitions(admin: Any, topic: str, partitions: int) -> None:  
         try:
             await admin.create_partitions({topic: NewPartitions(partitions)})
         except BrokerResponseError as error:
-            message = f"The topic {topic} has {found} partitions and the log has {partitions}: {error}"
+            message = f"the topic {topic} has {found} partitions and the log has {partitions}: {error}"
             raise WrongTopic(message) from error
         logger.warning("the topic %s had %d partitions and the log has %d: some were added", topic, found, partitions)
     elif found > partitions:

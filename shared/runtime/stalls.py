@@ -27,8 +27,8 @@ class _Seen:
 class Stalls(Generic[Key]):
     """Knows since when each of several things has been at the position where it is, while it has something to do."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, seconds: float = STALL_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds, self._clock = seconds, clock
         self._seen: dict[Key, _Seen] = {}
 
     def note(self, behind: Mapping[Key, int]) -> None:
@@ -41,10 +41,10 @@ class Stalls(Generic[Key]):
 
     @property
     def stalled(self) -> Mapping[Key, float]:
-        """Those that have made no progress for STALL_SECONDS, with the seconds that it has been."""
+        """Those that have made no progress for too long, with the seconds that it has been."""
         now = self._clock()
         waiting = {key: now - seen.since for key, seen in self._seen.items()}
-        return {key: seconds for key, seconds in waiting.items() if seconds >= STALL_SECONDS}
+        return {key: seconds for key, seconds in waiting.items() if seconds >= self._seconds}
 
 
 async def keep_looking(pool: Pool, look: Callable[[Connection], Awaitable[None]]) -> None:
