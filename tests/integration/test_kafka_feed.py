@@ -1,9 +1,11 @@
 """The projectors' feed from a real Kafka: shared partitions, duplicates, gaps, strange records and a lost topic."""
 
+import json
 import re
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +17,18 @@ from shared.events.cloudevents import to_headers
 from shared.events.envelope import RecordedEvent
 from tests.support.deployments import Parts, parts
 from tests.support.kafka import SharedBroker
-from tests.support.processes import Service
+from tests.support.processes import Service, run
 from tests.support.rebuild import unequal_rows
 from tests.support.synchronously import synchronously
-from tests.support.topic import configure, delete_records, make_anew, produce, records_of
+from tests.support.topic import configure, delete_records, make_anew, produce, produce_many, records_of
 
 API = "/api/v1"
 SECONDS = 60.0
 PARTITIONS = 4
 USERS = 12
 POINTS = 7
+FLOOD = 60_000
+FLOOD_SECONDS = 10.0
 SETTINGS = {"LAURELS_PARTITIONS": str(PARTITIONS), "LAURELS_KAFKA_SESSION_TIMEOUT_MS": "3000"}
 IN_LOG = """
 SELECT user_id, count(*) AS total_achievements, (count(*) * 7)::bigint AS total_points
@@ -242,6 +246,62 @@ def test_a_strange_record_is_put_aside(scene: Parts, headers: list[tuple[str, by
     scene.fetch("DELETE FROM quarantine")
     assert_reads_are_the_log(scene)
     assert relay.process.poll() is projector.process.poll() is None
+
+
+def test_a_flood_of_strange_records_is_one_row(scene: Parts) -> None:
+    """A run of alike records is one row and one line, holds up nobody, and is not kept again after a restart."""
+    api, _, projector = scene.start("command_api"), scene.start("relay"), scene.start("projector")
+    given_users(api)
+    wait_until_projected(scene, award_everybody(api))
+
+    produce_many(scene.bootstrap_servers, scene.topic, 1, [b"flood %d" % n for n in range(FLOOD)])
+    began = time.monotonic()
+    wait_until_projected(scene, award_everybody(api))
+    eventually(lambda: records_kept(scene) == FLOOD, "all of the flood is in quarantine")
+    seconds = time.monotonic() - began
+    projector.stop()
+    again = scene.start("projector", 1)
+    produce(scene.bootstrap_servers, scene.topic, 1, [], b"one more")
+    wait_until_projected(scene, award_everybody(api))
+    eventually(lambda: records_kept(scene) == FLOOD + 1, "one more is in quarantine")
+
+    # A row each took half a minute.
+    assert seconds < FLOOD_SECONDS
+    assert [b"flood 0"] == [row["record"] for row in scene.fetch("SELECT record FROM quarantine LIMIT 1")]
+    assert 2 >= len(scene.fetch("SELECT FROM quarantine"))
+    assert 1 == projector.log.read_text().count("quarantined")
+    assert 1 >= again.log.read_text().count("quarantined")
+    scene.fetch("DELETE FROM quarantine")
+    assert_reads_are_the_log(scene)
+
+
+def records_kept(scene: Parts) -> int:
+    kept = "SELECT coalesce(sum(coalesce(last_offset, kafka_offset) - kafka_offset + 1), 0) FROM quarantine"
+    return int(scene.fetch(kept)[0][0])
+
+
+def test_another_topic_than_the_relays_is_named(scene: Parts) -> None:
+    """Projectors that read another topic go by the log, and `/ready`, the log, metrics and `laurels status` say why."""
+    api, _ = scene.start("command_api"), scene.start("relay")
+    other = replace(scene, environment={**scene.environment, "LAURELS_KAFKA_TOPIC": f"{scene.topic}-other"})
+    projector = other.start("projector")
+    given_users(api)
+
+    wait_until_projected(scene, award_everybody(api))
+    why = f"the relay publishes to {scene.topic}, and {scene.topic}-other is read here"
+    eventually(lambda: why in httpx.get(f"{projector.url}/ready").text, "it says why it goes by the log")
+
+    ready = httpx.get(f"{projector.url}/ready")
+    assert 200 == ready.status_code
+    assert "degraded" == ready.json()["status"]
+    assert "is filled from the log" in projector.log.read_text()
+    assert f'laurels_partition_trouble{{cause="taken from the log: {why}",partition="0"}} 1.0' in metrics(projector)
+    status = json.loads(run(["laurels", "status", "--json"], environment=scene.environment).stdout)
+    assert [f"taken from the log: {why}"] * PARTITIONS == [part["trouble"] for part in status["partitions"]]
+
+
+def metrics(service: Service) -> str:
+    return httpx.get(f"{service.url}/metrics").text
 
 
 def test_a_lost_topic_is_survived(scene: Parts) -> None:

@@ -15,11 +15,11 @@ import httpx
 import orjson
 import pytest
 
-from tests.support.deployments import Parts, parts
+from tests.support.deployments import Parts, compose_services, parts
 from tests.support.kafka import KafkaBroker, SharedBroker, kafka_or_skip, start_broker
-from tests.support.processes import Service
+from tests.support.processes import Service, run
 from tests.support.synchronously import synchronously
-from tests.support.topic import records_of
+from tests.support.topic import configure, make_anew, records_of
 
 API = "/api/v1"
 SECONDS = 60.0
@@ -175,8 +175,8 @@ def test_a_relay_that_is_killed_in_the_middle_loses_nothing(scene: Parts) -> Non
     api, first = scene.start("command_api"), scene.start("relay")
     append(api, 1)
     eventually(lambda: published_up_to(scene) > 0, "something is published")
-    for run in range(2, 8):
-        last = append(api, run)
+    for number in range(2, 8):
+        last = append(api, number)
     first.process.send_signal(signal.SIGKILL)
     first.process.wait()
 
@@ -291,3 +291,157 @@ def wait_until_read(reads: Service, position: int) -> None:
     path = f"{reads.url}{API}/users/?limit=1&min_position={position}"
     headers = {"Prefer": "wait=5"}
     eventually(lambda: httpx.get(path, headers=headers, timeout=SECONDS).status_code == 200, f"reads show {position}")
+
+
+def test_an_idle_relay_publishes_again_when_it_is_told_to(scene: Parts) -> None:
+    """`laurels republish` needs no command to follow: an idle relay finds out that it was sent back."""
+    api, relay = scene.start("command_api"), scene.start("relay")
+    last = append(api)
+    wait_until_published(scene, last)
+
+    done = run(["laurels", "republish"], environment=scene.environment)
+    eventually(lambda: published_by(relay) == 2 * last, "everything is published again")
+
+    assert 0 == done.returncode
+    assert [position for position in range(1, last + 1) for _ in range(2)] == positions_in(topic_of(scene))
+
+
+def test_a_refused_topic_is_named(kafka: SharedBroker, tmp_path: Path) -> None:
+    """Where the broker will not make the topic, `/ready`, the log, the metrics and `laurels status` say why."""
+    settings = {"LAURELS_PARTITIONS": str(PARTITIONS), "LAURELS_KAFKA_REPLICATION": "3"}
+    with parts(tmp_path, kafka.bootstrap_servers, settings) as scene:
+        scene.start("command_api")
+        relay = scene.launch("relay-0", compose_services()["relay"]["command"])
+        eventually(lambda: "cannot be created" in unready(relay), "the relay says why it is not ready")
+        began = relay.log.read_text().count("\n")
+        time.sleep(5)
+        lines = relay.log.read_text().count("\n") - began
+        metrics = httpx.get(f"{relay.url}/metrics").text
+        status = run(["laurels", "status"], environment=scene.environment).stdout
+        said = unready(relay)
+
+    assert "replication factor of 3" in said
+    assert lines <= 10
+    assert re.search(r'^laurels_relay_trouble{cause="the topic \S+ cannot be created', metrics, re.MULTILINE)
+    assert "cannot be created" in status
+
+
+def test_missing_partitions_are_added(scene: Parts) -> None:
+    """A topic that a broker made by itself, with fewer partitions than the log, gets the others, and loses nothing."""
+    make_anew(scene.bootstrap_servers, scene.topic, 1)
+    api, relay = scene.start("command_api"), scene.start("relay")
+    last = append(api)
+    wait_until_published(scene, last)
+
+    assert "some were added" in relay.log.read_text()
+    assert list(range(1, last + 1)) == positions_in(topic_of(scene))
+
+
+def test_a_topic_remade_with_too_few_partitions_under_a_relay_is_filled(scene: Parts) -> None:
+    """A relay that meets a partition which is gone begins again, and brings the topic to what the log needs."""
+    api, _ = scene.start("command_api"), scene.start("relay")
+    wait_until_published(scene, append(api, 1))
+
+    make_anew(scene.bootstrap_servers, scene.topic, 1)
+    for number in range(2, 5):
+        last = append(api, number)
+        wait_until_published(scene, last)
+
+    eventually(lambda: positions_in(topic_of(scene))[-1:] == [last], "the newest event is in the topic")
+
+
+def test_more_partitions_than_the_log_has_stay_empty(scene: Parts) -> None:
+    """They harm nobody: the relay says so and publishes."""
+    make_anew(scene.bootstrap_servers, scene.topic, PARTITIONS + 2)
+    api, relay = scene.start("command_api"), scene.start("relay")
+    last = append(api)
+    wait_until_published(scene, last)
+
+    assert "some stay empty" in relay.log.read_text()
+    assert list(range(1, last + 1)) == positions_in(topic_of(scene))
+
+
+def test_an_event_too_large_for_the_topic_is_named(scene: Parts) -> None:
+    """Position, size and limit are said; what goes before is published once, what follows waits, in order."""
+    api, relay = scene.start("command_api"), scene.start("relay")
+    before = append(api, 1)
+    wait_until_published(scene, before)
+    configure(scene.bootstrap_servers, scene.topic, {"max.message.bytes": "1000"})
+
+    define(api, "small")
+    large = define(api, "large", description="x" * 5_000)
+    last = append(api, 2)
+    eventually(lambda: f"position {large} " in unready(relay), "the relay says which event it is")
+    time.sleep(5)
+    said, stuck = unready(relay), positions_in(topic_of(scene))
+    configure(scene.bootstrap_servers, scene.topic, {})
+    wait_until_published(scene, last)
+    eventually(lambda: httpx.get(f"{relay.url}/ready").is_success, "the relay is ready again")
+
+    assert "takes 1000" in said
+    assert set(range(1, large)) <= set(stuck)
+    # One attempt may bring what follows in other partitions; those after it may not.
+    assert len(stuck) <= last
+    assert set(range(1, last + 1)) == set(positions_in(topic_of(scene)))
+
+
+def define(api: Service, name: str, description: str = "") -> int:
+    achievement = {"achievement_name": name, "achievement_description": description, "achievement_language": "en"}
+    answer = httpx.post(f"{api.url}{API}/users/achievements", json=achievement, timeout=SECONDS)
+    assert 201 == answer.status_code, answer.text
+    return int(answer.headers["Event-Position"])
+
+
+def unready(service: Service) -> str:
+    """Return why a service is not ready, nothing while it is, or while it does not serve yet."""
+    try:
+        answer = httpx.get(f"{service.url}/ready", timeout=5)
+    except httpx.HTTPError:
+        return ""
+    return str(answer.json()["detail"]) if answer.status_code == 503 else ""
+
+
+def test_no_progress_is_not_ready(own_broker: KafkaBroker, tmp_path: Path) -> None:
+    """Without Kafka, and with a projector that hangs, both say for how long nothing has moved, in few lines."""
+    settings = {"LAURELS_PARTITIONS": str(PARTITIONS)}
+    with parts(tmp_path, own_broker.bootstrap_servers, settings) as scene:
+        api, relay, projector = (scene.start(name) for name in ("command_api", "relay", "projector"))
+        reads = scene.start("query_api")
+        wait_until_read(reads, append(api, 1))
+        assert "" == unready(relay) == unready(projector)
+
+        own_broker.kill()
+        began = {service.name: service.log.read_text().count("\n") for service in (relay, projector)}
+        # The check must not need the projector to know: here its backend waits for a lock.
+        held = synchronously(asyncpg.connect(scene.database_url))
+        synchronously(held.execute("BEGIN; SELECT FROM progress FOR UPDATE"))
+        append(api, 2)
+        eventually(lambda: "no progress for 3" in unready(relay), "the relay says that nothing moves")
+        eventually(lambda: "no progress at position" in unready(projector), "the projector says that nothing moves")
+        status = run(["laurels", "status"], environment=scene.environment).stdout
+        grown = {s.name: s.log.read_text().count("\n") - began[s.name] for s in (relay, projector)}
+        synchronously(held.close())
+        own_broker.start()
+        eventually(lambda: unready(relay) == unready(projector) == "", "both are ready again")
+
+    assert "no progress: " in status
+    # Tens of lines a second, if each attempt were told.
+    assert all(lines < 100 for lines in grown.values()), grown
+
+
+def test_the_metrics_say_where_the_log_is(scene: Parts) -> None:
+    """Relay and projector export the positions that the database has, not 0."""
+    api, relay, projector = (scene.start(name) for name in ("command_api", "relay", "projector"))
+    last = append(api)
+    wait_until_published(scene, last)
+
+    eventually(lambda: gauge(projector, "laurels_read_position") == last, "everything is projected")
+    assert [last] * 3 == [gauge(service, "laurels_log_position") for service in (api, relay, projector)]
+    assert last == gauge(relay, "laurels_published_position")
+    assert 0 == gauge(projector, 'laurels_partition_lag{partition="0"}')
+
+
+def gauge(service: Service, name: str) -> float:
+    found = re.search(rf"^{re.escape(name)} (\S+)$", httpx.get(f"{service.url}/metrics").text, re.MULTILINE)
+    assert found is not None
+    return float(found[1])

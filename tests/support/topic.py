@@ -46,6 +46,16 @@ def produce(
     synchronously(send())
 
 
+def produce_many(bootstrap_servers: str, topic: str, partition: int, values: Sequence[bytes]) -> None:
+    """Put records without headers into a partition, one after the other without a gap."""
+
+    async def send() -> None:
+        async with AIOKafkaProducer(bootstrap_servers=bootstrap_servers, acks="all", linger_ms=5) as producer:
+            await asyncio.gather(*[await producer.send(topic, value, None, partition) for value in values])
+
+    synchronously(send())
+
+
 def make_anew(bootstrap_servers: str, topic: str, partitions: int) -> None:
     """Delete a topic with all that is in it, and make it again, empty."""
 
