@@ -241,10 +241,8 @@ class Standing:
 
     async def look(self, connection: Connection) -> None:
         """Note how far the log is published."""
-        row = await connection.fetchrow(STANDING)
-        behind = row is not None and row["position"] < row["head"]
-        self._stalls.note({"published": row["position"]} if row is not None and behind else {})
-        if row is not None:
+        if row := await connection.fetchrow(STANDING):
+            self._stalls.note({"published": row["position"]} if row["position"] < row["head"] else {})
             reason = f": {row['trouble']}" if row["trouble"] else ""
             self._words = f"the log is published up to {row['position']} of {row['head']}{reason}"
 
