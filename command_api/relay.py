@@ -69,6 +69,8 @@ FROM events WHERE position > $1 ORDER BY position LIMIT $2
 
 # Room for records that are sent at once, as aiokafka has it by default.
 BATCH_BYTES: Final = 16_384
+HEADER_BYTES: Final = 1_000
+"""More than a record's headers and its batch's own take."""
 BROKER_DECIDES: Final = 2**30
 """Larger than any event, so that it is the broker that says what is too large."""
 
@@ -196,9 +198,11 @@ class Relay:
 
 
 def _failure(event: RecordedEvent, outcome: BaseException, topic: str, limit: int | None) -> Exception:
-    if isinstance(outcome, MessageSizeTooLargeError):
+    size = len(event.data.encode())
+    # Else the topic's limit was lowered since it was asked for, and a batch was too large: the next attempt knows.
+    if isinstance(outcome, MessageSizeTooLargeError) and (limit is None or size + HEADER_BYTES >= limit):
         return EventTooLarge(
-            f"the event at position {event.position} has {len(event.data.encode())} bytes, and the topic {topic} takes "
+            f"the event at position {event.position} has {size} bytes, and the topic {topic} takes "
             f"{limit or 'fewer'} for a record with its headers (max.message.bytes): nothing is published from there on"
         )
     return outcome if isinstance(outcome, Exception) else KafkaError("a record was given up")
