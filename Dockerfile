@@ -3,7 +3,8 @@ WORKDIR /app
 COPY requirements.lock .
 RUN pip install --no-cache-dir --require-hashes --no-deps -r requirements.lock
 COPY . .
-RUN pip install --no-cache-dir --no-deps --no-build-isolation -e . && useradd --system laurels
+RUN pip install --no-cache-dir --no-deps --no-build-isolation -e . \
+    && useradd --system laurels && mkdir /exports && chown laurels /exports
 USER laurels
 EXPOSE 8000
 ENV LAURELS_HOST=0.0.0.0

@@ -10,7 +10,9 @@ from dotenv import dotenv_values
 from dotenv.parser import Binding, parse_stream
 
 PREFIX: Final = "LAURELS_"
-NO_SETTINGS: Final = frozenset({"LAURELS_TOKEN", "LAURELS_REQUIRE_KAFKA", "LAURELS_TEST_DUMP"})
+NO_SETTINGS: Final = frozenset(
+    {"LAURELS_TOKEN", "LAURELS_REQUIRE_HAPROXY", "LAURELS_REQUIRE_KAFKA", "LAURELS_TEST_DUMP"}
+)
 """Names of ours that no service reads: the command line's token, and switches of the tests."""
 ALIKE: Final = 0.75
 """How much a setting has to resemble an unknown name of ours to be proposed."""

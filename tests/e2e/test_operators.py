@@ -161,9 +161,12 @@ def test_a_rebuild_over_http_is_watched_and_shuts_others_out(fresh_laurels: Make
 
 
 def assert_only_operators_reach_it(laurels: Laurels) -> None:
-    """See that it is neither on the public side nor open to proxies and browsers, and asks for its tokens."""
+    """See that it is on no API, open to no gateway, proxy or browser, and asks for its tokens where there are some."""
     served_by = operators_side(laurels)
-    for name in ("command_api", "query_api", "gateway"):
+    for gateway in laurels.services.get("gateway", []):
+        assert_problem(httpx.get(gateway.url + ADMIN), 403)
+        assert_problem(httpx.post(gateway.url + ADMIN, json={}), 403)
+    for name in ("command_api", "query_api"):
         for service in laurels.services.get(name, []):
             assert_problem(httpx.get(service.url + ADMIN), 404)
             assert httpx.post(service.url + ADMIN, json={}).status_code in {404, 405}

@@ -4,7 +4,6 @@ import itertools
 import os
 import secrets
 import signal
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ import httpx
 import yaml
 
 from all_in_one.embedded_postgres import EmbeddedPostgres, find_running
+from tests.support.gateway import haproxy_or_skip, launch
 from tests.support.processes import ROOT, STOP_SECONDS, Service, free_port, run, start, wait_until_answers
 from tests.support.synchronously import synchronously
 
@@ -121,14 +121,16 @@ def embedded(folder: Path, settings: Mapping[str, str]) -> Iterator[Laurels]:
 
 
 def compose_services() -> Mapping[str, Any]:
-    """Return the services of compose.yaml that are built from this project, by name."""
+    """Return the services of compose.yaml that run this project, by name; its tools are none of them."""
     document = yaml.safe_load((ROOT / "compose.yaml").read_text())
-    return {name: service for name, service in document["services"].items() if service.get("image") == "laurels"}
+    ours = {name: service for name, service in document["services"].items() if service.get("image") == "laurels"}
+    return {name: service for name, service in ours.items() if "profiles" not in service}
 
 
 @contextmanager
 def scaled_out(folder: Path, bootstrap_servers: str, settings: Mapping[str, str]) -> Iterator[Laurels]:
-    """Run what compose.yaml names, over an empty PostgreSQL and a topic of its own, behind one address."""
+    """Run what compose.yaml names, over an empty PostgreSQL and a topic of its own, behind its gateway."""
+    haproxy_or_skip()
     postgres = EmbeddedPostgres(folder / "postgres")
     connection = synchronously(postgres.start())
     environment = _scaled_out_environment(connection.url, bootstrap_servers) | dict(settings)
@@ -220,14 +222,8 @@ def _composed(folder: Path, environment: Mapping[str, str]) -> Iterator[dict[str
                 services.setdefault(name, []).append(started)
         for started in itertools.chain.from_iterable(services.values()):
             started.wait_until_ready()
-        gateway = _gateway(folder, services["query_api"][0].port, services["command_api"][0].port)
+        gateway = launch(folder, {name: running[0].port for name, running in services.items()})
         stack.callback(gateway.process.wait, STOP_SECONDS)
         stack.callback(gateway.process.kill)
         wait_until_answers(f"{gateway.url}/ready", gateway)
         yield {**services, "gateway": [gateway]}
-
-
-def _gateway(folder: Path, reads: int, commands: int) -> Service:
-    port = free_port()
-    command = [sys.executable, "-m", "tests.support.gateway", str(port), str(reads), str(commands)]
-    return start("gateway", command, environment={}, folder=folder, port=port)

@@ -1,40 +1,42 @@
-"""A small gateway for tests: it routes by method, as nginx.conf does, and passes every byte on as it came."""
+"""The gateway of compose.yaml, run from its own haproxy.cfg in front of services on this machine."""
 
-import asyncio
-import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
 
-HEAD_LIMIT = 1024 * 1024
+import pytest
 
+from tests.support.processes import ROOT, Service, free_port, start
 
-async def serve(port: int, reads: int, commands: int) -> None:
-    """Listen on a loopback port; GET and HEAD go to the port of the reads, everything else to that of the commands."""
+__all__ = ["CONFIGURATION", "haproxy_or_skip", "launch"]
 
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            head = await reader.readuntil(b"\r\n\r\n")
-            target = reads if head.split(b" ", 1)[0] in {b"GET", b"HEAD"} else commands
-            backend_reader, backend_writer = await asyncio.open_connection("127.0.0.1", target, limit=HEAD_LIMIT)
-            # One request a connection: the next one may go elsewhere.
-            backend_writer.write(head[:-2] + b"Connection: close\r\n\r\n")
-            up = asyncio.create_task(_copy(reader, backend_writer))
-            await _copy(backend_reader, writer)
-            up.cancel()
-            backend_writer.close()
-        writer.close()
-
-    server = await asyncio.start_server(handle, "127.0.0.1", port, limit=HEAD_LIMIT)
-    async with server:
-        await server.serve_forever()
+CONFIGURATION: Final = ROOT / "haproxy.cfg"
+SERVICES: Final = ("query_api", "command_api", "projector")
 
 
-async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while part := await source.read(65536):
-            target.write(part)
-            await target.drain()
+def haproxy_or_skip() -> str:
+    """Return the path of HAProxy; without it skip the test, or fail it when LAURELS_REQUIRE_HAPROXY=1."""
+    # Debian has it where only root looks.
+    found = shutil.which("haproxy", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
+    if found is None:
+        refuse = pytest.fail if os.environ.get("LAURELS_REQUIRE_HAPROXY") == "1" else pytest.skip
+        refuse("no HAProxy on this machine; it is Debian's package haproxy")
+    return found
 
 
-if __name__ == "__main__":
-    import sys
+def launch(folder: Path, ports: Mapping[str, int]) -> Service:
+    """Start the gateway over the loopback ports of `query_api`, `command_api` and `projector`."""
+    port = free_port()
+    environment = {name.upper(): f"127.0.0.1:{ports[name]}" for name in SERVICES}
+    environment |= {"GATEWAY_ADDRESS": f"127.0.0.1:{port}", "GATEWAY_REPLICAS": "1"}
+    command = [haproxy_or_skip(), "-db", "-f", str(CONFIGURATION)]
+    return start("gateway", command, environment=environment, folder=folder, port=port)
 
-    asyncio.run(serve(*map(int, sys.argv[1:])))
+
+def check(environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Have HAProxy judge the configuration as it is read with these variables."""
+    command = [haproxy_or_skip(), "-c", "-f", str(CONFIGURATION)]
+    return subprocess.run(command, env=dict(environment), capture_output=True, text=True, timeout=30, check=False)

@@ -1,11 +1,8 @@
-"""What describes the deployments: compose.yaml, nginx.conf, Dockerfile and .env.example, held to the code."""
+"""What describes the deployments: compose.yaml, haproxy.cfg, Dockerfile and .env.example, held to the code."""
 
 import importlib.util
 import re
-import shutil
-import subprocess
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +10,7 @@ import yaml
 
 from shared.runtime.settings import Settings
 from tests.support.deployments import compose_services
+from tests.support.gateway import check, haproxy_or_skip
 from tests.support.processes import ROOT
 
 OURS = {
@@ -23,6 +21,8 @@ OURS = {
     "query_api": ["python", "-m", "query_api"],
 }
 COPIED = re.compile(r"^COPY\s+(?!--from)(.+)\s+\S+$", re.MULTILINE)
+SET_BY_COMPOSE = {"LAURELS_HOST": "0.0.0.0", "LAURELS_PORT": "8000"}  # noqa: S104 - inside the network
+TAKEN = re.compile(r"^\$\{(\w+):-(.*)\}$")
 LISTED = re.compile(r"(?P<sentences>(?:# .+\n)+)#LAURELS_(?P<name>[A-Z_]+)=(?P<default>.*)(?:\n|$)")
 
 
@@ -46,9 +46,16 @@ def is_job(service: Mapping[str, Any]) -> bool:
 
 
 def test_the_commands_are_those_that_the_tests_start() -> None:
-    """tests/support/deployments.py starts these very services, and nothing else is built from this project."""
+    """tests/support/deployments.py starts these very services."""
     assert OURS == {name: service["command"] for name, service in compose_services().items()}
-    assert {name for name, service in services().items() if "build" in service} == set(OURS)
+
+
+def test_one_image_is_built_once() -> None:
+    """Everything of this project runs the image that the migrations build, and nothing looks for it elsewhere."""
+    ours = {name: service for name, service in services().items() if service["image"] == "laurels"}
+    assert {*OURS, "laurels"} == set(ours)
+    assert ["migrate"] == [name for name, service in ours.items() if "build" in service]
+    assert {"never"} == {service["pull_policy"] for service in ours.values()}
 
 
 @pytest.mark.parametrize("name", sorted(OURS))
@@ -64,7 +71,7 @@ def test_every_image_of_others_has_a_tag() -> None:
     """Nobody's deployment changes because somebody else released something."""
     for name, service in services().items():
         _, _, tag = service["image"].partition(":")
-        assert "build" in service or tag not in {"", "latest"}, name
+        assert service["image"] == "laurels" or tag not in {"", "latest"}, name
 
 
 def test_the_versions_are_those_that_the_design_names() -> None:
@@ -100,20 +107,57 @@ def test_there_are_two_projectors() -> None:
     assert services()["projector"]["deploy"]["replicas"] >= 2
 
 
-@pytest.mark.parametrize("name", sorted(services()))
-def test_every_setting_is_one(name: str) -> None:
-    """A LAURELS_ variable that no setting reads would be a lie; what is set is valid."""
-    environment = {key: value for key, value in services()[name].get("environment", {}).items() if "LAURELS_" in key}
-    given = {key.removeprefix("LAURELS_").lower(): value for key, value in environment.items()}
+@pytest.mark.parametrize("name", [*OURS, "laurels"])
+def test_every_setting_of_the_env_file_reaches_every_process(name: str) -> None:
+    """Each setting is taken from .env or has the default of the code, but for what the network of compose decides."""
+    environment = services()[name]["environment"]
+    taken = {key: TAKEN.match(value) for key, value in environment.items() if key in defaults()}
+    own = {"LAURELS_DATABASE_URL", "LAURELS_TRANSPORT", "LAURELS_KAFKA_BOOTSTRAP_SERVERS", "LAURELS_OPEN"}
 
-    assert set(environment) <= set(defaults())
-    Settings(_env_file=None, **given)
-    assert all(isinstance(value, str) for value in services()[name].get("environment", {}).values())
+    # The embedded PostgreSQL does not run here.
+    assert set(defaults()) - {"LAURELS_DATA_DIR"} == set(taken)
+    for key, found in taken.items():
+        if key in SET_BY_COMPOSE:
+            assert SET_BY_COMPOSE[key] == environment[key]
+        else:
+            assert found is not None, key
+            assert key == found[1]
+            assert key in own or defaults()[key] == found[2]
+    Settings.model_validate({key.removeprefix("LAURELS_").lower(): found[2] for key, found in taken.items() if found})
+
+
+@pytest.mark.parametrize("name", sorted(services()))
+def test_no_process_has_a_setting_that_there_is_not(name: str) -> None:
+    """A LAURELS_ variable that nothing reads would be a lie."""
+    ours = {key for key in services()[name].get("environment", {}) if key.startswith("LAURELS_")}
+    assert ours <= {*defaults(), "LAURELS_TOKEN"}
+
+
+def test_the_password_is_one_setting() -> None:
+    """PostgreSQL is made with the password of .env, and everybody signs in with the same."""
+    taken = "${POSTGRES_PASSWORD:-laurels}"
+    assert taken == services()["postgres"]["environment"]["POSTGRES_PASSWORD"]
+    assert {taken} == {services()[name]["environment"]["PGPASSWORD"] for name in (*OURS, "laurels")}
+    assert "#POSTGRES_PASSWORD=laurels\n" in (ROOT / ".env.example").read_text()
+
+
+def test_what_runs_comes_back_after_a_crash() -> None:
+    """Whatever is no job and no tool is started again when it ends, or when the engine does."""
+    running = [name for name, service in services().items() if not is_job(service)]
+    assert {"unless-stopped"} == {services()[name]["restart"] for name in running}
+    assert {"postgres", "kafka", "gateway"} < set(running)
 
 
 def test_only_the_gateway_is_reached_from_outside() -> None:
-    """One port, one origin: 8000."""
-    assert {"gateway": ["8000:8000"]} == {name: s["ports"] for name, s in services().items() if "ports" in s}
+    """One port, one origin: 8000 of this machine, unless .env says otherwise."""
+    published = "${LAURELS_HOST:-127.0.0.1}:${LAURELS_PORT:-8000}:8000"
+    assert {"gateway": [published]} == {name: s["ports"] for name, s in services().items() if "ports" in s}
+
+
+@pytest.mark.parametrize("name", sorted(services()))
+def test_nothing_asks_localhost(name: str) -> None:
+    """Within a container `localhost` may be ::1 first, where nothing listens."""
+    assert "localhost" not in str(services()[name])
 
 
 def test_every_volume_is_declared() -> None:
@@ -124,27 +168,34 @@ def test_every_volume_is_declared() -> None:
             assert (ROOT / source).is_file() if source.startswith(".") else source in compose()["volumes"]
 
 
-def test_the_gateway_knows_both_services() -> None:
-    """Nginx sends reads to the query side and commands to the command side, at the port that they listen on."""
-    text = (ROOT / "nginx.conf").read_text()
-    named = set(re.findall(r"(\w+):(\d+);", text))
-    port = services()["query_api"]["environment"]["LAURELS_PORT"]
+def test_the_gateway_knows_its_services() -> None:
+    """The names and ports in haproxy.cfg are services of compose.yaml, where they listen."""
+    text = (ROOT / "haproxy.cfg").read_text()
+    port = SET_BY_COMPOSE["LAURELS_PORT"]
 
-    assert {("query_api", port), ("command_api", port)} <= named
-    assert {name for name, _ in named} <= set(services())
-    assert text.count("{") == text.count("}")
+    named = set(re.findall(r"-(\w+):(\d+)\}", text))
+
+    assert {("query_api", port), ("command_api", port), ("projector", port)} == named
 
 
-@pytest.mark.skipif(shutil.which("nginx") is None, reason="no nginx on this machine")
-def test_nginx_accepts_its_configuration(tmp_path: Path) -> None:
-    """`nginx -t` finds nothing wrong."""
-    copy = tmp_path / "nginx.conf"
-    shutil.copy(ROOT / "nginx.conf", copy)
-    command = ["nginx", "-t", "-p", str(tmp_path), "-c", str(copy), "-g", f"pid {tmp_path / 'nginx.pid'};"]
+@pytest.mark.parametrize(
+    ("published", "accepted"),
+    [
+        ({}, True),
+        ({"PUBLISHED_ON": "127.0.0.1", "TOKENS": "", "OPEN": "no"}, True),
+        ({"PUBLISHED_ON": "0.0.0.0", "TOKENS": "", "OPEN": "no"}, False),  # noqa: S104 - read, not bound
+        ({"PUBLISHED_ON": "0.0.0.0", "TOKENS": "a-token-of-a-producer", "OPEN": "no"}, True),  # noqa: S104
+        ({"PUBLISHED_ON": "0.0.0.0", "TOKENS": "", "OPEN": "yes"}, True),  # noqa: S104
+    ],
+    ids=str,
+)
+def test_the_gateway_starts_where_nobody_unknown_may_command(published: dict[str, str], *, accepted: bool) -> None:
+    """HAProxy finds nothing wrong with its file; published beyond this machine without tokens it says what to do."""
+    haproxy_or_skip()
+    checked = check(published)
 
-    checked = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-
-    assert 0 == checked.returncode, checked.stderr
+    assert accepted == (checked.returncode == 0), checked.stderr
+    assert accepted == ("LAURELS_WRITE_TOKENS" not in checked.stderr)
 
 
 def test_the_dockerfile_copies_what_is_there() -> None:
