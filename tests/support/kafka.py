@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -35,6 +35,7 @@ __all__ = [
     "KafkaUnavailable",
     "SharedBroker",
     "answers",
+    "jars",
     "kafka_or_skip",
     "session_broker",
     "session_folder",
@@ -46,6 +47,8 @@ START_SECONDS: Final = 60
 INSTALL_SECONDS: Final = 600
 PORT_ATTEMPTS: Final = 5
 TAIL_LINES: Final = 40
+UNAVAILABLE: Final = 75
+"""Exit code of a holder that found no way to run a broker here."""
 
 # Below the ephemeral ports: a client that retries while its broker is down could be given the broker's own port.
 PORTS: Final = range(20_000, 32_000)
@@ -211,6 +214,11 @@ def start_broker(data_dir: Path) -> KafkaBroker:
     return _start(_runtime(), data_dir)
 
 
+def jars() -> Path:
+    """Return the folder of the jars that brokers run from. Raises KafkaUnavailable where they cannot be had."""
+    return _runtime().home / "jars"
+
+
 def answers(address: str) -> bool:
     """Tell whether a broker at host:port takes requests and has joined its cluster."""
     host, _, port = address.rpartition(":")
@@ -250,8 +258,6 @@ def _published(folder: Path) -> str | None:
 
 
 def _launch(folder: Path) -> str:
-    if not _docker_answers():
-        _runtime()  # Here, so that KafkaUnavailable reaches the caller.
     log = folder / "holder.log"
     with log.open("wb") as output:
         holder = subprocess.run(
@@ -262,6 +268,8 @@ def _launch(folder: Path) -> str:
             start_new_session=True,
             check=False,
         )
+    if holder.returncode == UNAVAILABLE:
+        raise KafkaUnavailable(_tail(log.read_text(errors="replace")))
     if holder.returncode != 0:
         raise KafkaStartError(_tail(log.read_text(errors="replace")))
     return (folder / "address").read_text()
@@ -272,27 +280,26 @@ def _hold(folder: Path) -> None:
     reader, writer = os.pipe()
     if os.fork():
         os.close(writer)
-        sys.exit(0 if os.read(reader, 1) else 1)
-    with _found_or_started(folder) as address:
+        sys.exit(int(os.read(reader, 2) or "1"))
+    with ExitStack() as stack:
+        try:
+            address = _started_in_container(stack) or _started_from_jars(stack, folder)
+        except KafkaUnavailable as reason:
+            print(reason, file=sys.stderr, flush=True)  # noqa: T201 - the log that the caller reads
+            os.write(writer, b"%d" % UNAVAILABLE)
+            return
         fresh = folder / f"address.{os.getpid()}"
         fresh.write_text(address)
         fresh.replace(folder / "address")
-        os.write(writer, b"1")
+        os.write(writer, b"0")
         with _locked(folder / "owners", fcntl.LOCK_EX):
             (folder / "address").unlink(missing_ok=True)
 
 
-@contextmanager
-def _found_or_started(folder: Path) -> Iterator[str]:
-    if _docker_answers():
-        with _container() as address:
-            yield address
-        return
+def _started_from_jars(stack: ExitStack, folder: Path) -> str:
     broker = start_broker(Path(mkdtemp(prefix="broker-", dir=folder)))
-    try:
-        yield broker.bootstrap_servers
-    finally:
-        broker.stop()
+    stack.callback(broker.stop)
+    return broker.bootstrap_servers
 
 
 @contextmanager
@@ -315,6 +322,17 @@ def _docker_answers() -> bool:
         return False
 
 
+def _started_in_container(stack: ExitStack) -> str | None:
+    """Return the address of a broker in a container; None where none starts, as where no image can be pulled."""
+    if not _docker_answers():
+        return None
+    try:
+        return stack.enter_context(_container())
+    except (import_module("docker").errors.DockerException, OSError) as error:
+        print(f"no broker in a container: {error}", file=sys.stderr, flush=True)  # noqa: T201 - the holder's log
+        return None
+
+
 @contextmanager
 def _container() -> Iterator[str]:
     # Not testcontainers' KafkaContainer: its KRaft mode knows only another vendor's image.
@@ -323,7 +341,7 @@ def _container() -> Iterator[str]:
 
     port, _ = _free_ports()
     container = DockerContainer(f"apache/kafka:{_kafka_version()}").with_bind_ports(9092, port)
-    address = f"{container.get_container_host_ip()}:{port}"
+    address = f"127.0.0.1:{port}"
     settings = _settings(listen="0.0.0.0:9092", advertised=address, controller="127.0.0.1:9093", logs="/tmp/logs")  # noqa: S108 - inside the container
     container.with_envs(**{f"KAFKA_{name.upper().replace('.', '_')}": value for name, value in settings.items()})
     container.waiting_for(LogMessageWaitStrategy("Kafka Server started").with_startup_timeout(START_SECONDS))
