@@ -36,7 +36,10 @@ check: $(VENV)/.test ## Lint, types and import contracts
 
 test: check ## Run everything that checks this project, with a short fault run; SEED=
 	$(BIN)/python -m pytest tests/unit -n 0 -q --cov --cov-branch --cov-report=term:skip-covered --cov-fail-under=100
-	$(BIN)/python -m pytest --ignore=tests/unit
+	$(BIN)/python -m pytest --ignore=tests/unit --ignore=tests/compose
+
+compose-test: $(VENV)/.test ## Run compose.yaml with a Docker engine, under load, kills and restarts
+	$(BIN)/python -m pytest tests/compose -n 0 -v -s
 
 faults: $(VENV)/.test ## Kill, pause and cut everything under load, and account for it; SEED= KILLS= EVENTS=
 	$(BIN)/python -m tests.faults.run --deployment embedded $(FAULTS)

@@ -1,0 +1,1 @@
+"""The compose deployment, run for real: `make compose-test`."""
