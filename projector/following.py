@@ -2,16 +2,14 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from projector.feeds.kafka import KafkaFeed
 from projector.feeds.postgres import PostgresFeed
 from shared.read_models import GENERATIONS_CHANNEL, VERSION
-from shared.runtime.background import background, begin, end, heard
+from shared.runtime.background import background, begin, end, heard, keep_running
 from shared.runtime.database import FAILURES, Backoff, OwnConnection, Role, connect, listen
 from shared.runtime.settings import Settings, Transport
 
@@ -19,8 +17,6 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS: Final = 1.0
 """How often generations are looked for without a notification."""
-RECENT_SECONDS: Final = 30.0
-"""So long after it was filled from the log, a partition to which nothing has happened since is in no trouble."""
 
 FOLLOWED: Final = "SELECT generation FROM generations WHERE state <> 'building' AND version = $1 ORDER BY generation"
 
@@ -31,8 +27,8 @@ class Feed(Protocol):
     trouble: str | None
 
     @property
-    def from_log(self) -> Mapping[int, float]:
-        """The partitions that were filled from the log since Kafka last brought something, with the monotonic time."""
+    def from_log(self) -> Mapping[int, str]:
+        """The partitions that are projected from the log of late, for want of Kafka, and why."""
 
     async def run(self) -> None:
         """Project until cancelled."""
@@ -62,14 +58,12 @@ class Following:
         return next(stopped, next((r.feed.trouble for r in self._running.values() if r.feed.trouble), None))
 
     @property
-    def from_log(self) -> AbstractSet[tuple[int, int]]:
-        """The generations and partitions that were projected from the log of late, for want of Kafka."""
-        since = time.monotonic() - RECENT_SECONDS
+    def from_log(self) -> Mapping[tuple[int, int], str]:
+        """The generations and partitions that are projected from the log of late, for want of Kafka, and why."""
         return {
-            (generation, partition)
+            (generation, partition): why
             for generation, running in self._running.items()
-            for partition, at in running.feed.from_log.items()
-            if at >= since
+            for partition, why in running.feed.from_log.items()
         }
 
     async def run(self) -> None:
@@ -109,7 +103,7 @@ class Following:
         for generation in generations:
             if generation not in self._running:
                 feed = self._feed(generation)
-                self._running[generation] = _Running(feed, begin(feed.run()))
+                self._running[generation] = _Running(feed, begin(keep_running(feed.run, Backoff().sleep)))
 
     def _feed(self, generation: int) -> Feed:
         if self._settings.transport is Transport.KAFKA:

@@ -7,14 +7,16 @@ from aiokafka.errors import KafkaError
 
 from projector.batch import Batch, Held, LogBatch
 from projector.feeds.kafka import Consumption
+from projector.feeds.membership import Member
 from projector.feeds.postgres import BATCH_LIMIT
 from projector.projections import PROJECTIONS
 from projector.runner import Amendment, Bulk, Runner, open_session
 from projector.verification import fill_applied
-from shared.event_log import head_position, partition_count
+from shared.event_log import head_position
 from shared.read_models import schema_name
+from shared.runtime.background import background
 from shared.runtime.database import Role, connect
-from shared.runtime.kafka import WrongTopic, ensure_topic
+from shared.runtime.kafka import WrongTopic
 from shared.runtime.settings import Settings
 
 BULK_LIMIT: Final = 10_000_000
@@ -106,18 +108,18 @@ async def load_from_kafka(settings: Settings, generation: int, moved: Moved) -> 
 async def _consume(settings: Settings, generation: int, moved: Moved) -> None:
     reader = await connect(settings.database_url, Role.PROJECTOR)
     runner = await Runner.open(settings.database_url, generation)
-    consumption = Consumption(settings, reader, runner)
+    member = Member(settings, generation)
+    consumption = Consumption(member)
     try:
-        await ensure_topic(settings, await partition_count(reader))
-        try:
-            await consumption.start()
+        await consumption.resume(reader, runner)
+        async with background(member.run()):
             target = await head_position(reader)
             while (position := await reader.fetchval("SELECT read_position($1)", generation)) < target:
                 await consumption.step()
                 await moved(position)
+                if member.failure:
+                    raise member.failure
             await moved(target)
-        finally:
-            await consumption.stop()
     finally:
         runner.close()
         reader.terminate()

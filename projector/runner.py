@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 import asyncpg
 
 from projector import batch
-from projector.batch import Batch, Held, LogBatch, Poison, RecordBatch, UnknownEvents, UnreadableEvent
+from projector.batch import Batch, Held, LogBatch, Poison, Record, RecordBatch, UnknownEvents, UnreadableEvent
 from projector.projections import PROJECTIONS
 from projector.quarantine import put_aside, quarantine_runs, runs_of
 from shared.read_models import PROJECTED_CHANNEL, schema_name
@@ -78,8 +78,35 @@ END $project$
 
 PROJECT_RANGE: Final = "SELECT pg_temp.project_range($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 
-UNAPPLICABLE: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, UnreadableEvent)
+# Whether the log has events at these positions, and whether they are these ones.
+CLAIMS: Final = """
+SELECT r.number - 1 AS number, e.position IS NOT NULL AS known, e.event_id IS NOT DISTINCT FROM r.event_id AS same
+FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::text[], $5::uuid[]) WITH ORDINALITY
+    AS r (position, partition, user_id, type, event_id, number)
+LEFT JOIN events e ON e.position = r.position
+WHERE (e.event_id, e.partition, e.user_id, e.type) IS DISTINCT FROM (r.event_id, r.partition, r.user_id, r.type)
+"""
+
+# What is locked is being moved just now.
+ADOPT: Final = """
+UPDATE progress SET epoch = epoch + 1 WHERE (generation, partition) IN (
+    SELECT generation, partition FROM progress
+    WHERE generation = $1 AND partition = $2 AND position = $3 AND epoch = $4 FOR UPDATE SKIP LOCKED)
+RETURNING partition, position, epoch
+"""
+
+UNAPPLICABLE: Final = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    # Such as data that are nested too deeply.
+    asyncpg.ProgramLimitExceededError,
+    UnreadableEvent,
+)
 """Errors that lie in an event itself, so that no later attempt would end otherwise."""
+
+
+class FalseClaim(Exception):
+    """A record says of itself what the log does not say of the event at that position."""
 
 
 class TakenOver(Exception):
@@ -144,6 +171,22 @@ class Runner:
         rows = await self._connection.fetch(TAKE_OVER, self.generation, wanted)
         held = {row["partition"]: Held(row["position"], row["epoch"]) for row in rows}
         return held, {row["partition"]: row["kafka_offset"] for row in rows}
+
+    async def adopt(self, partition: int, at: Held) -> dict[int, Held]:
+        """Take over a partition that is still where it was and under the same epoch; return nothing if it moved."""
+        rows = await self._connection.fetch(ADOPT, self.generation, partition, at.position, at.epoch)
+        return {row["partition"]: Held(row["position"], row["epoch"]) for row in rows}
+
+    async def false_claims(self, records: Sequence[Record]) -> dict[int, FalseClaim]:
+        """Return which of these records, by their index, are not the log's own, and why: the log is believed."""
+        if not records:
+            return {}
+        claims = zip(
+            *((e.position, r.partition, e.user_id, e.type, e.event_id) for r in records for e in (r.event,)),
+            strict=True,
+        )
+        rows = await self._connection.fetch(CLAIMS, *map(list, claims))
+        return {row["number"]: _false_claim(row) for row in rows}
 
     async def project(self, events: Batch) -> None:
         """Fold a batch into the rows; an event that cannot be applied is put aside, and the others go on.
@@ -250,3 +293,12 @@ class Runner:
         except UNAPPLICABLE:
             return False
         return True
+
+
+def _false_claim(row: asyncpg.Record) -> FalseClaim:
+    # The same words for all: a run of alike records is quarantined as one.
+    if not row["known"]:
+        return FalseClaim("the log does not reach its position")
+    if not row["same"]:
+        return FalseClaim("the log has another event at its position")
+    return FalseClaim("the log has another user, type or partition for this event")

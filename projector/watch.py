@@ -75,13 +75,13 @@ class Watch:
         """Return why partitions are projected from the log, of those to which Kafka does not bring their events."""
         other = {key for key, row in self._rows.items() if self._other_topic(row)}
         from_log = self._following.from_log
-        keys = self._rows.keys() & (other | from_log | self._unpublished.stalled.keys())
+        keys = self._rows.keys() & (other | from_log.keys() | self._unpublished.stalled.keys())
         words = {}
         for key in sorted(keys):
             row = self._rows[key]
             by_log = key in from_log or row["position"] >= row["last"]
             what = "taken from the log" if by_log else "Kafka does not bring its events"
-            words[key] = f"{what}: {self._kafka(row) or 'the relay has published them'}"
+            words[key] = f"{what}: {self._kafka(row) or from_log.get(key) or 'the relay has published them'}"
         return words
 
     def _kafka(self, row: Record) -> str | None:

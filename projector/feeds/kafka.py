@@ -1,39 +1,50 @@
 """Scaled out: Kafka feeds the projections, and a consumer group shares the partitions among projectors.
 
 Where to read from is the database's word, never Kafka's: `progress` has each partition's position and next offset. What
-lies at or below the position is dropped; where events are missing before a record, or never come, the log fills in.
+lies at or below the position is dropped, what the log does not have so is quarantined; where events are missing before
+a record, or never come, the log fills in. So every partition of the log is some projector's, whatever the topic has.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import KafkaError
-
-from projector.batch import Batch, Held, LogBatch, MissingEvents, Poison, Record, RecordBatch, UnknownEvents
+from projector.batch import (
+    SESSION,
+    Batch,
+    Held,
+    LogBatch,
+    MissingEvents,
+    Poison,
+    Record,
+    RecordBatch,
+    UnknownEvents,
+)
+from projector.feeds.lateness import OVERDUE_SECONDS, Lateness
+from projector.feeds.membership import Fetched, Member, Unreadable
 from projector.runner import Runner, TakenOver
 from shared.event_log import partition_count
 from shared.events.cloudevents import MalformedRecord, from_record
+from shared.events.envelope import partition_of
+from shared.runtime.background import background
 from shared.runtime.database import FAILURES, Backoff, OwnConnection, Role, connect
-from shared.runtime.kafka import WrongTopic, ensure_topic
 from shared.runtime.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 BATCH_LIMIT: Final = 10_000
 POLL_SECONDS: Final = 0.5
-METADATA_MS: Final = 3_000
-OVERDUE_SECONDS: Final = 5.0
-"""How long a partition may be behind the log before the log itself fills in."""
 
 QUIET_SECONDS: Final = 0.5
 """How often the checkpoints of partitions without news move, so that the Read-Position is found near to them."""
 
 LAST_IN_LOG: Final = "SELECT partition_positions FROM log_head"
-HEAD: Final = "SELECT position, partition_positions FROM log_head"
+PROGRESS: Final = """
+SELECT p.partition, p.position, p.epoch, h.position AS head, h.partition_positions[p.partition + 1] AS in_log
+FROM progress p, log_head h WHERE p.generation = $1 ORDER BY p.partition
+"""
 
 
 class KafkaFeed:
@@ -44,201 +55,260 @@ class KafkaFeed:
 
     def __init__(self, settings: Settings, generation: int) -> None:
         self._settings, self._generation = settings, generation
+        self._member = Member(settings, generation)
+        self._consumption = Consumption(self._member)
         self.trouble: str | None = None
-        self.from_log: dict[int, float] = {}
+
+    @property
+    def from_log(self) -> Mapping[int, str]:
+        """The partitions that are read from the log of late, or have to be, and why."""
+        return self._consumption.from_log
 
     async def run(self) -> None:
-        """Project for ever, with a new consumer after every failure of Kafka or the database."""
-        backoff = Backoff()
-        while True:
-            try:
-                await self._follow(backoff)
-            except TakenOver:
-                logger.warning("partitions moved to another projector; joining the group anew")
-            except (MissingEvents, UnknownEvents) as error:
-                logger.error("the projection cannot go on: %s", error)  # noqa: TRY400 - an operator's matter, not a bug's
-                self.trouble = str(error)
-            except (KafkaError, WrongTopic, *FAILURES) as error:
-                logger.warning("the projector starts anew: %s: %s", type(error).__name__, error)
-            await backoff.sleep()
+        """Project for ever, with new connections after every failure of the database."""
+        async with background(self._member.run()) as membership:
+            backoff = Backoff()
+            while not membership.done():
+                try:
+                    await self._follow(membership, backoff)
+                except (MissingEvents, UnknownEvents) as error:
+                    logger.error("the projection cannot go on: %s", error)  # noqa: TRY400 - an operator's matter, not a bug's
+                    self.trouble = str(error)
+                except FAILURES as error:
+                    logger.warning("the projector connects again: %s: %s", type(error).__name__, error)
+                await backoff.sleep()
 
-    async def _follow(self, backoff: Backoff) -> None:
-        reader = await connect(self._settings.database_url, Role.PROJECTOR)
+    async def _follow(self, membership: asyncio.Task[None], backoff: Backoff) -> None:
+        reader = await connect(self._settings.database_url, Role.PROJECTOR, SESSION)
         try:
-            # Whoever comes first makes the topic; a consumer that waits for one complains ten times a second.
-            await ensure_topic(self._settings, await partition_count(reader))
             runner = await Runner.open(self._settings.database_url, self._generation)
             try:
-                await self._consume(Consumption(self._settings, reader, runner, self.from_log), backoff)
+                await self._consumption.resume(reader, runner)
+                while not membership.done():
+                    if await self._consumption.step():
+                        backoff.reset()
+                        self.trouble = None
             finally:
                 runner.close()
         finally:
             reader.terminate()
 
-    async def _consume(self, consumption: "Consumption", backoff: Backoff) -> None:
-        await consumption.start()
-        try:
-            while True:
-                if await consumption.step():
-                    backoff.reset()
-                    self.trouble = None
-        finally:
-            await consumption.stop()
 
+class Consumption:
+    """What one projector does with its partitions.
 
-class Consumption(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
-    """One membership in the consumer group, from joining to leaving."""
+    Those that the group assigned to it are brought by Kafka. Others that it holds are read from the log: those that it
+    had and no other has taken since, as when it is no member or the topic lacks them, and those that stand still.
+    """
 
-    def __init__(
-        self, settings: Settings, reader: OwnConnection, runner: Runner, from_log: dict[int, float] | None = None
-    ) -> None:
-        self._settings, self._reader, self._runner = settings, reader, runner
-        self._from_log = {} if from_log is None else from_log
+    _reader: OwnConnection
+    _runner: Runner
+
+    def __init__(self, member: Member) -> None:
+        self._member, self._lateness = member, Lateness()
+        self._partitions = 0
         self._held: dict[int, Held] = {}
-        self._assigned: list[int] = []
-        self._due: dict[int, tuple[int, float]] = {}
+        self._brought: frozenset[int] = frozenset()
+        self._taken: Sequence[int] | None = None
         self._quiet_due = 0.0
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.kafka_bootstrap_servers,
-            # Every generation reads the topic by itself, so each is a group of its own.
-            group_id=f"{settings.kafka_group}-{runner.generation}",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            session_timeout_ms=settings.kafka_session_timeout_ms,
-            heartbeat_interval_ms=settings.kafka_session_timeout_ms // 4,
-            rebalance_timeout_ms=max(settings.kafka_session_timeout_ms, 10_000),
-            max_partition_fetch_bytes=4 * 1024 * 1024,
-            # A topic that was deleted and made anew is noticed within this time.
-            metadata_max_age_ms=METADATA_MS,
-        )
+        self._pause = 0.0
 
-    async def start(self) -> None:
-        """Join the group."""
-        self._consumer.subscribe([self._settings.kafka_topic], listener=self)
-        try:
-            await self._consumer.start()
-        except KafkaError:
-            await self.stop()
-            raise
+    @property
+    def from_log(self) -> Mapping[int, str]:
+        """The partitions that are read from the log of late, or have to be, and why."""
+        return {**self._lateness.from_log, **lacking(self._member, self._partitions)}
 
-    async def stop(self) -> None:
-        """Leave the group, so that others get the partitions at once."""
-        try:
-            async with asyncio.timeout(3):
-                await self._consumer.stop()
-        except (KafkaError, TimeoutError) as error:
-            logger.debug("leaving the group: %s", error)
-
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Hold nothing until the next assignment; a batch under way is fenced by its epoch."""
-        del revoked
-        self._held, self._assigned = {}, []
-
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Note the partitions. The loop takes them over: a lock shared with this callback would deadlock."""
-        self._held, self._assigned = {}, sorted(tp.partition for tp in assigned)
+    async def resume(self, reader: OwnConnection, runner: Runner) -> None:
+        """Go on over these connections, with those partitions that no other projector has taken meanwhile."""
+        self._reader, self._runner = reader, runner
+        self._partitions = await partition_count(reader)
+        self._brought, self._taken = frozenset(), None
+        await self._give_up_lost()
 
     async def step(self) -> bool:
-        """Take over what was assigned, else project what has come; return whether anything was projected."""
-        if self._assigned and not self._held:
-            await self._take_over(self._assigned)
-        fetched = await self._consumer.getmany(timeout_ms=int(POLL_SECONDS * 1000), max_records=BATCH_LIMIT)
-        # A rebalance puts another dictionary in its place; what is done with this one is fenced by its epochs.
-        held = self._held
-        fresh: list[Record] = []
-        log = await self._reader.fetchval(LAST_IN_LOG) if fetched else []
-        for topic_partition, records in fetched.items():
-            self._from_log.pop(topic_partition.partition, None)
-            if topic_partition.partition in held:
-                fresh += await self._fresh(held, topic_partition, records, log[topic_partition.partition])
-        if fresh:
-            await self._project(held, RecordBatch(fresh, dict(held)))
-        await self._skip_quiet(held)
-        return await self._fill_in(held) or bool(fresh)
+        """Take over what was assigned, project what has come, and fill in; return whether anything was projected."""
+        try:
+            if self._member.assigned is not self._taken:
+                await self._take_over(self._member.assigned)
+            fetched = await self._member.fetch(self._pause, BATCH_LIMIT)
+            projected = await self._project_records([part for part in fetched if part.partition in self._brought])
+            await self._watch()
+            filled = await self._fill_in()
+        except TakenOver:
+            await self._give_up_lost()
+            return False
+        # What is left in the log is not to wait for what Kafka may bring.
+        self._pause = 0.0 if filled else POLL_SECONDS
+        return filled or projected
 
-    async def _take_over(self, assigned: list[int]) -> None:
-        held, offsets = await self._runner.take_over(assigned)
-        if self._assigned != assigned:
+    async def _take_over(self, assigned: Sequence[int] | None) -> None:
+        """Write what the group assigned; what is held besides is read from the log until another projector takes it."""
+        self._brought, self._taken = frozenset(), assigned
+        if assigned is None:
             return
-        for partition, offset in offsets.items():
-            topic_partition = TopicPartition(self._settings.kafka_topic, partition)
-            if offset is None:
-                await self._consumer.seek_to_beginning(topic_partition)
-            else:
-                self._consumer.seek(topic_partition, offset)
-        self._held = held
+        held, offsets = await self._runner.take_over(assigned)
+        for partition in held.keys() - self._held.keys():
+            self._lateness.forget(partition)
+        self._held |= held
+        self._brought = frozenset(assigned)
+        if self._member.assigned is assigned:
+            self._member.seek(offsets)
 
-    async def _fresh(
-        self, held: dict[int, Held], where: TopicPartition, records: Sequence[Any], in_log: int
-    ) -> list[Record]:
-        """Return the records that follow without a gap on what is held; a gap is first filled from the log.
-
-        `in_log` is the partition's last position in the log: what claims a later one did not come from there.
-        """
+    async def _project_records(self, fetched: Sequence[Fetched]) -> bool:
+        """Project what follows on what is held; a gap before it, and what cannot be read, come from the log."""
+        records = await self._genuine(fetched)
         fresh: list[Record] = []
-        strange: list[tuple[Poison, Exception]] = []
-        last = held[where.partition].position
+        last = {partition: at.position for partition, at in self._held.items()}
         for record in records:
-            try:
-                event = from_record(record.headers, record.value)
-                if event.position > in_log:
-                    raise MalformedRecord("the log does not reach so far")  # noqa: TRY301 - one treatment for both
-            except MalformedRecord as error:
-                # If it should have been an event, the next one tells that it is missing, and the log has it.
-                strange.append((Poison(where.partition, None, None, record.value, record.offset), error))
+            partition, event = record.partition, record.event
+            if event.position <= last[partition]:
                 continue
-            if event.position <= last:
-                continue
-            if event.previous > last:
-                logger.warning("partition %d misses events between %d and %d", where.partition, last, event.position)
-                if fresh:
-                    # What precedes the gap goes first; the rest comes again.
-                    self._consumer.seek(where, record.offset)
-                    break
-                await self._refill(held, where.partition, event.previous)
-                last = held[where.partition].position
-            fresh.append(Record(where.partition, event, record.offset + 1))
-            last = event.position
+            if event.previous > last[partition]:
+                known = last[partition]
+                logger.warning("partition %d misses events between %d and %d", partition, known, event.position)
+                # What precedes the gap goes first.
+                await self._project_fresh(fresh)
+                fresh = []
+                await self._refill([partition], event.previous)
+            fresh.append(record)
+            last[partition] = event.position
+        await self._project_fresh(fresh)
+        for part in fetched:
+            if part.unreadable and part.partition in self._held:
+                await self._pass_over(part.partition, part.unreadable)
+        return bool(fresh)
+
+    async def _project_fresh(self, fresh: Sequence[Record]) -> None:
+        if not fresh:
+            return
+        await self._project(RecordBatch(fresh, dict(self._held)))
+        self._member.going_well()
+        for record in fresh:
+            self._lateness.brought(record.partition, record.event.position)
+
+    async def _genuine(self, fetched: Sequence[Fetched]) -> Sequence[Record]:
+        """Return the records that are events of the log and not projected yet; quarantine those that never were."""
+        read: list[Record] = []
+        strange: list[tuple[Poison, Exception]] = []
+        for part in fetched:
+            for record in part.records:
+                try:
+                    read += self._decoded(part.partition, record)
+                except MalformedRecord as error:
+                    # If it should have been an event, the next one tells that it is missing, and the log has it.
+                    strange.append((Poison(part.partition, None, None, record.value, record.offset), error))
+        false = await self._runner.false_claims(read)
+        for number, claim in false.items():
+            own = read[number]
+            value = own.event.data.encode()
+            strange.append((Poison(own.partition, None, None, value, own.next_offset - 1), claim))
+        strange.sort(key=lambda found: (found[0].partition, found[0].kafka_offset))
         await self._runner.quarantine_strange(strange)
-        return fresh
+        return [record for number, record in enumerate(read) if number not in false]
 
-    async def _project(self, held: dict[int, Held], events: Batch) -> None:
+    def _decoded(self, partition: int, record: Any) -> Iterable[Record]:  # noqa: ANN401 - aiokafka ships no types
+        """Return the event of a consumer record unless it is projected already. Raises MalformedRecord."""
+        event = from_record(record.headers, record.value)
+        if (own := partition_of(event.user_id, self._partitions)) != partition:
+            message = f"an event of partition {own} has no place in partition {partition}"
+            raise MalformedRecord(message)
+        at = self._held.get(partition)
+        if at and event.position > at.position:
+            yield Record(partition, event, record.offset + 1)
+        else:
+            self._lateness.brought(partition, event.position)
+
+    async def _pass_over(self, partition: int, unreadable: Unreadable) -> None:
+        """Note what cannot be read, and take from the log at once what it should have been."""
+        error = unreadable.error
+        logger.warning(
+            "offsets %d to %d of partition %d cannot be read, and come from the log: %s: %s",
+            unreadable.offset,
+            unreadable.beyond - 1,
+            partition,
+            type(error).__name__,
+            error,
+        )
+        await self._runner.quarantine_strange([(Poison(partition, None, None, None, unreadable.offset), error)])
+        in_log = await self._reader.fetchval(LAST_IN_LOG)
+        await self._refill([partition], in_log[partition])
+
+    async def _project(self, events: Batch) -> None:
         await self._runner.project(events)
-        held.update(events.held_afterwards)
+        self._held |= events.held_afterwards
 
-    async def _skip_quiet(self, held: dict[int, Held]) -> None:
-        """Move the checkpoints of partitions that have all their events to the head of the log."""
+    async def _watch(self) -> None:
+        """Move the checkpoints of partitions without news, and take over those that do not move though they should."""
         if (now := time.monotonic()) < self._quiet_due:
             return
         self._quiet_due = now + QUIET_SECONDS
-        head, last = await self._reader.fetchrow(HEAD) or (0, [])
-        quiet = {partition: at for partition, at in held.items() if last[partition] <= at.position < head}
+        rows = await self._reader.fetch(PROGRESS, self._runner.generation)
+        if not rows:
+            # The generation has been dropped.
+            return
+        in_log, head = [row["in_log"] for row in rows], rows[0]["head"]
+        quiet = {p: at for p, at in self._held.items() if in_log[p] <= at.position < head}
         if quiet:
-            events = LogBatch(min(at.position for at in quiet.values()), head, quiet, len(last))
+            events = LogBatch(min(at.position for at in quiet.values()), head, quiet, self._partitions)
             await self._runner.skip(events)
-            held.update(events.held_afterwards)
+            self._held |= events.held_afterwards
+        others = {row["partition"]: Held(row["position"], row["epoch"]) for row in rows}
+        others = {partition: at for partition, at in others.items() if partition not in self._held}
+        for partition in self._lateness.abandoned({p: at.position for p, at in others.items()}, in_log):
+            self._held |= await self._runner.adopt(partition, others[partition])
 
-    async def _fill_in(self, held: dict[int, Held]) -> bool:
-        """Take from the log what Kafka should have brought long ago, as after the loss of its topic."""
-        if not held:
+    async def _fill_in(self) -> bool:
+        """Take from the log, a batch at a time, what Kafka should have brought long ago, or cannot bring."""
+        if not self._held:
             return False
-        now = time.monotonic()
-        positions = await self._reader.fetchval(LAST_IN_LOG)
-        filled = False
-        for partition in list(held):
-            position, since = self._due.setdefault(partition, (positions[partition], now))
-            if held[partition].position >= position:
-                del self._due[partition]
-            elif now - since > OVERDUE_SECONDS:
-                logger.warning("partition %d is filled from the log: Kafka does not bring its events", partition)
-                self._from_log[partition] = now
-                await self._refill(held, partition, position)
-                filled = True
-        return filled
+        in_log = await self._reader.fetchval(LAST_IN_LOG)
+        overdue = self._lateness.overdue({p: at.position for p, at in self._held.items()}, in_log)
+        late = {p: at for p, at in self._held.items() if p in overdue or p not in self._brought}
+        behind = {p: at for p, at in late.items() if at.position < in_log[p]}
+        if not behind:
+            return False
+        after, upto = min(at.position for at in behind.values()), max(in_log[p] for p in behind)
+        await self._project(LogBatch(after, min(after + BATCH_LIMIT, upto), behind, self._partitions))
+        for partition in behind:
+            if why := self._why_from_log(partition):
+                self._lateness.filled(partition, why)
+        return True
 
-    async def _refill(self, held: dict[int, Held], partition: int, upto: int) -> None:
-        """Project this partition's events from the log, up to a position."""
-        partitions = await partition_count(self._reader)
-        while (at := held[partition]).position < upto:
-            end = min(at.position + BATCH_LIMIT, upto)
-            await self._project(held, LogBatch(at.position, end, {partition: at}, partitions))
+    def _why_from_log(self, partition: int) -> str | None:
+        """Return the cause in words, None for a moment without an assignment, as while others join."""
+        if partition in self._brought:
+            return f"Kafka has not brought its events for {OVERDUE_SECONDS:.0f} seconds"
+        if self._member.assigned is None and self._member.away_seconds < OVERDUE_SECONDS:
+            return None
+        if self._member.assigned is None:
+            return self._member.trouble or "the consumer group gives no partitions"
+        return lacking(self._member, self._partitions).get(partition, "its own projector does not bring its events")
+
+    async def _refill(self, partitions: Collection[int], upto: int) -> None:
+        """Project these partitions' events from the log, up to a position."""
+        while (after := min(self._held[p].position for p in partitions)) < upto:
+            held = {p: self._held[p] for p in partitions}
+            await self._project(LogBatch(after, min(after + BATCH_LIMIT, upto), held, self._partitions))
+
+    async def _give_up_lost(self) -> None:
+        """Let go of what another projector has taken over; if the group should know that, join it again."""
+        rows = await self._reader.fetch(PROGRESS, self._runner.generation)
+        now = {row["partition"]: Held(row["position"], row["epoch"]) for row in rows}
+        lost = {p for p, at in self._held.items() if p not in now or now[p].epoch != at.epoch}
+        self._held = {p: now[p] for p in self._held.keys() - lost}
+        for partition in lost:
+            self._lateness.forget(partition)
+        if lost and lost.isdisjoint(self._brought):
+            return
+        if lost:
+            logger.warning("partitions %s moved to another projector; joining the group again", sorted(lost))
+            self._member.rejoin()
+        # What was dropped with the batch is read again.
+        self._brought, self._taken = frozenset(), None
+
+
+def lacking(member: Member, partitions: int) -> Mapping[int, str]:
+    """Return the log's partitions that the topic does not have, as far as that is known, and the cause in words."""
+    found = member.topic_partitions or partitions
+    cause = f"the topic {member.topic} has only {found} of the log's {partitions} partitions until a relay adds them"
+    return dict.fromkeys(range(found, partitions), cause)

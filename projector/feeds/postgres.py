@@ -32,7 +32,7 @@ class PostgresFeed:
         self._url, self._generation = url, generation
         self._poke = asyncio.Event()
         self.trouble: str | None = None
-        self.from_log: Mapping[int, float] = {}
+        self.from_log: Mapping[int, str] = {}
 
     async def run(self) -> None:
         """Project for ever, starting anew after every failure."""

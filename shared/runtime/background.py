@@ -3,10 +3,14 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Coroutine
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
 logger = logging.getLogger(__name__)
+
+_ended: "weakref.WeakSet[asyncio.Task[None]]" = weakref.WeakSet()
+"""Tasks whose owner has ended them."""
 
 
 @contextlib.asynccontextmanager
@@ -24,7 +28,7 @@ async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.T
 
 
 def begin(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """Start the work as a task. Work that fails by itself is a bug, and is logged as one."""
+    """Start the work as a task. Work that fails, or is cancelled by another than `end`, is a bug and logged as one."""
     task = asyncio.create_task(work)
     task.add_done_callback(_report)
     return task
@@ -32,6 +36,7 @@ def begin(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
 
 async def end(task: asyncio.Task[None]) -> None:
     """Cancel a task and wait until it has ended, even if the caller is cancelled meanwhile."""
+    _ended.add(task)
     interrupted = False
     while not task.done():
         # A library may swallow a cancellation, as a rollback that fails does; one that comes again is heard in the end.
@@ -44,8 +49,22 @@ async def end(task: asyncio.Task[None]) -> None:
         raise asyncio.CancelledError
 
 
+async def keep_running(work: Callable[[], Coroutine[Any, Any, None]], pause: Callable[[], Awaitable[None]]) -> None:
+    """Run work that is never to end; when it does, however that came about, log it and begin again after a pause."""
+    while True:
+        async with background(work()) as task:
+            # Only waited for, so that a cancellation which strays out of the work ends nothing else.
+            await asyncio.wait([task])
+        if not task.cancelled() and not task.exception():
+            logger.error("%s has ended", task.get_coro())
+        await pause()
+
+
 def _report(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()):
+    if task.cancelled():
+        if task not in _ended:
+            logger.error("%s was cancelled by none of its owners", task.get_coro())
+    elif error := task.exception():
         logger.error("%s failed", task.get_coro(), exc_info=error)
 
 

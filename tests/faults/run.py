@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import random
 import signal
 import subprocess
@@ -9,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,17 @@ from tests.faults.cluster import SESSION_TIMEOUT_MS, TOPIC, Cluster, Part
 from tests.faults.hostile import Hostile
 from tests.faults.load import START, Load
 from tests.support.processes import free_port
+from tests.support.topic import flip_a_byte, make_anew
 
 RECOVERY_SECONDS = 60.0
+PARTITIONS = 8
+LAST_AWARD = """
+SELECT position, event_id, partition, type, schema_version, user_id, data::text AS data, recorded_at
+FROM events WHERE type = 'achievement-awarded' ORDER BY position DESC LIMIT 1
+"""
+END_SESSIONS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'laurels_projector'
+"""
 AT_WORK = 0.5
 
 Fault = Callable[[], Awaitable[None]]
@@ -92,6 +102,10 @@ class Faults:
             ("records again", self._records_again),
             ("records copied", self._copy_records),
             ("poison", self._poison),
+            ("corrupt", self._corrupt),
+            ("foreign partition", self._foreign_partition),
+            ("topic remade by the broker", self._remake_topic),
+            ("consumer cannot close", self._end_sessions_without_a_broker),
         ]
 
     async def _recover(self, name: str) -> None:
@@ -196,7 +210,7 @@ class Faults:
     async def _copy_records(self) -> None:
         """Put the last records of a partition into it once more, as they are."""
         assert self.cluster.broker is not None
-        where = TopicPartition(TOPIC, self.random.randrange(8))
+        where = TopicPartition(TOPIC, self.random.randrange(PARTITIONS))
         consumer = AIOKafkaConsumer(bootstrap_servers=self.cluster.broker.bootstrap_servers)
         await consumer.start()
         try:
@@ -223,9 +237,60 @@ class Faults:
             recorded_at=START,
         )
         poison = b"\xff\xfe poison %d" % len(self.poisons)
-        partition = self.random.randrange(8)
+        partition = self.random.randrange(PARTITIONS)
         if await self._produce(partition, poison, self.random.choice([no_position, to_headers(beyond, 1)])):
             self.poisons.append(poison)
+
+    async def _corrupt(self) -> None:
+        """Flip a byte of the last batch of some partitions, which no projector has read yet, on the broker's disk."""
+        assert self.cluster.broker is not None
+        async with self._paused("projector"):
+            await asyncio.sleep(0.5)
+            for partition in self.random.sample(range(PARTITIONS), 3):
+                with contextlib.suppress(LookupError):
+                    flip_a_byte(self.cluster.broker.data / "storage", TOPIC, partition)
+
+    async def _foreign_partition(self) -> None:
+        """Put the log's last award into another partition, ahead of what that one's own are published with."""
+        async with self._paused("relay"):
+            await asyncio.sleep(0.5)
+            connection = await self._database()
+            event = RecordedEvent(**await connection.fetchrow(LAST_AWARD))
+            await connection.close()
+            foreign = (event.partition + self.random.randrange(1, PARTITIONS)) % PARTITIONS
+            value = event.data.encode()
+            if await self._produce(foreign, value, to_headers(event, 0)):
+                self.poisons.append(value)
+
+    async def _remake_topic(self) -> None:
+        """Delete the topic, and make it with one partition, as a broker does when somebody asks for it."""
+        assert self.cluster.broker is not None
+        # What was in it unread is gone with it.
+        self.poisons.clear()
+        await asyncio.to_thread(make_anew, self.cluster.broker.bootstrap_servers, TOPIC, 1)
+
+    async def _end_sessions_without_a_broker(self) -> None:
+        """End the projectors' sessions while the broker is away, so that consumers close that cannot reach it."""
+        assert self.cluster.broker is not None
+        await asyncio.to_thread(self.cluster.broker.kill)
+        for _ in range(10):
+            await asyncio.sleep(0.5)
+            connection = await self._database()
+            await connection.execute(END_SESSIONS)
+            await connection.close()
+        await asyncio.to_thread(self.cluster.broker.start)
+
+    @contextlib.asynccontextmanager
+    async def _paused(self, prefix: str) -> AsyncIterator[None]:
+        """Hold up all processes of a kind for a moment."""
+        parts = [part for part in self.cluster.named(prefix) if part.alive]
+        for part in parts:
+            part.send(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for part in parts:
+                part.send(signal.SIGCONT)
 
     async def _produce(self, partition: int, value: bytes, headers: Sequence[tuple[str, bytes]]) -> bool:
         """Produce a record; return whether the broker acknowledged it."""

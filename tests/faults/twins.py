@@ -11,14 +11,18 @@ import itertools
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aiokafka.errors import CorruptRecordException
+
 from command_api import appender, idempotency, relay, write_model
 from projector import runner
-from projector.batch import Batch
+from projector.batch import Batch, Record
+from projector.feeds import kafka, membership
+from shared.events.cloudevents import from_record
 from shared.runtime.database import Connection, OwnConnection, Role, connect
 from shared.runtime.process import run as run_process
 from shared.runtime.server import serve
@@ -137,6 +141,34 @@ def decisions_that_raise() -> None:
     appender.decide = sometimes  # type: ignore[attr-defined]
 
 
+def records_believed_over_the_log() -> None:
+    """Project every record that says a later position than the partition's own, wherever it lies."""
+
+    async def none(_self: Any, _records: Any) -> dict[int, Exception]:
+        return {}
+
+    def decoded(self: Any, partition: int, record: Any) -> Iterator[Record]:
+        event = from_record(record.headers, record.value)
+        if event.position > self._held[partition].position:
+            yield Record(partition, event, record.offset + 1)
+
+    runner.Runner.false_claims = none  # type: ignore[method-assign,assignment]
+    kafka.Consumption._decoded = decoded  # type: ignore[method-assign]
+
+
+def stopped_by_what_cannot_be_read() -> None:
+    """Start the consumer again at what it cannot read, and let the log give nothing."""
+
+    async def raise_it(_consumer: Any, _where: Any) -> Any:
+        raise CorruptRecordException
+
+    async def nothing(_self: Any) -> bool:
+        return False
+
+    membership._read_past = raise_it  # type: ignore[assignment]
+    kafka.Consumption._fill_in = nothing  # type: ignore[method-assign,assignment]
+
+
 @dataclass(frozen=True, slots=True)
 class Twin:
     """A breakage, and where the harness runs against it."""
@@ -157,6 +189,8 @@ TWINS = {
         Twin(no_fencing, faults="pause projector"),
         Twin(relay_without_its_epoch, faults="pause relay,kill relay"),
         Twin(decisions_that_raise, "embedded", "pause up"),
+        Twin(records_believed_over_the_log, faults="foreign partition,kill relay"),
+        Twin(stopped_by_what_cannot_be_read, faults="corrupt,kill relay"),
     )
 }
 

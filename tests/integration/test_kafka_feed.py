@@ -15,12 +15,24 @@ import pytest
 
 from shared.events.cloudevents import to_headers
 from shared.events.envelope import RecordedEvent
-from tests.support.deployments import Parts, parts
-from tests.support.kafka import SharedBroker
-from tests.support.processes import Service, run
+from tests.support.deployments import Parts, compose_services, parts
+from tests.support.kafka import KafkaBroker, SharedBroker, kafka_or_skip, start_broker
+from tests.support.processes import Service, free_port, run
 from tests.support.rebuild import unequal_rows
 from tests.support.synchronously import synchronously
-from tests.support.topic import configure, delete_records, make_anew, produce, produce_many, records_of
+from tests.support.topic import (
+    add_partitions,
+    configure,
+    delete_records,
+    delete_topic,
+    flip_a_byte,
+    make_anew,
+    make_topic,
+    produce,
+    produce_many,
+    produce_with_header,
+    records_of,
+)
 
 API = "/api/v1"
 SECONDS = 60.0
@@ -60,6 +72,24 @@ FROM events ORDER BY position
 def scene(kafka: SharedBroker, tmp_path: Path) -> Iterator[Parts]:
     """Give a database and a topic of the test's own, with no service running yet."""
     with parts(tmp_path, kafka.bootstrap_servers, SETTINGS) as scene:
+        yield scene
+
+
+@pytest.fixture
+def own_broker(tmp_path: Path) -> Iterator[KafkaBroker]:
+    """Give a broker of the test's own, which makes topics by itself as brokers do by default."""
+    with kafka_or_skip():
+        broker = start_broker(tmp_path / "kafka", {"auto.create.topics.enable": "true"})
+    try:
+        yield broker
+    finally:
+        broker.stop()
+
+
+@pytest.fixture
+def own_scene(own_broker: KafkaBroker, tmp_path: Path) -> Iterator[Parts]:
+    """Give a scene over that broker."""
+    with parts(tmp_path, own_broker.bootstrap_servers, SETTINGS) as scene:
         yield scene
 
 
@@ -402,3 +432,254 @@ def assert_offsets_are_in_the_topic(scene: Parts) -> None:
     """See that every partition is read again from where its records are."""
     ends = {record.partition: record.offset + 1 for record in records(scene)}
     assert ends == dict(map(tuple, scene.fetch("SELECT partition, kafka_offset FROM progress WHERE generation = 1")))
+
+
+def test_a_byte_that_flipped_on_the_broker_stops_one_batch(own_scene: Parts, own_broker: KafkaBroker) -> None:
+    """Records that the client cannot read come from the log; those after them are read, and quarantined, as ever."""
+    scene = own_scene
+    api, _ = scene.start("command_api"), scene.start("relay")
+    given_users(api)
+    wait_until_published(scene, award_everybody(api))
+    for partition in range(1, PARTITIONS):
+        flip_a_byte(own_broker.data / "storage", scene.topic, partition, offset=3)
+    produce(scene.bootstrap_servers, scene.topic, 1, [], b"behind the damage")
+
+    projector = scene.start("projector")
+    wait_until_projected(scene, award_everybody(api))
+    eventually(lambda: len(kept(scene)) >= PARTITIONS, "what was found is in quarantine")
+    projector.stop()
+    again = scene.start("projector", 1)
+    started = time.monotonic()
+    wait_until_projected(scene, award_everybody(api))
+
+    assert time.monotonic() - started < 10
+    assert {(p, None) for p in range(1, PARTITIONS)} | {(1, b"behind the damage")} == set(kept(scene))
+    assert "cannot be read, and come from the log: CorruptRecordException" in projector.log.read_text()
+    eventually(lambda: not unwell(again), "the projector is well")
+    scene.fetch("DELETE FROM quarantine")
+    assert_reads_are_the_log(scene)
+
+
+def kept(scene: Parts) -> list[tuple[int, bytes | None]]:
+    """Return partition and bytes of what is in quarantine."""
+    return [(row["partition"], row["record"]) for row in scene.fetch("SELECT partition, record FROM quarantine")]
+
+
+def test_a_header_name_that_is_no_text_stops_nothing(scene: Parts) -> None:
+    """The client cannot read such a record at all: it is passed over and noted, after every start again, once."""
+    api, _, projector = scene.start("command_api"), scene.start("relay"), scene.start("projector")
+    given_users(api)
+    wait_until_projected(scene, award_everybody(api))
+
+    produce_with_header(scene.bootstrap_servers, scene.topic, 0, b"\xff\xfe", b"value")
+    wait_until_projected(scene, award_everybody(api))
+    eventually(lambda: kept(scene), "it is noted")
+    projector.stop()
+    scene.fetch("UPDATE progress SET kafka_offset = 0")
+    scene.start("projector", 1)
+    wait_until_projected(scene, award_everybody(api))
+
+    assert [(0, None)] == kept(scene)
+    scene.fetch("DELETE FROM quarantine")
+    assert_reads_are_the_log(scene)
+
+
+def test_data_nested_beyond_measure_come_from_the_log(scene: Parts) -> None:
+    """A record of ours whose data PostgreSQL cannot even parse is quarantined with its bytes; the log has the event."""
+    api, _ = scene.start("command_api"), scene.start("projector")
+    given_users(api)
+    last = award_everybody(api)
+
+    previous, newest = last_two_by_partition(scene.fetch(EVENTS))
+    for partition, event in newest.items():
+        headers = to_headers(event, previous[partition].position)
+        produce(scene.bootstrap_servers, scene.topic, partition, headers, b"[" * 100_000)
+    wait_until_projected(scene, last)
+
+    eventually(lambda: len(kept(scene)) == PARTITIONS, "they are quarantined")
+    assert {(p, b"[" * 100_000) for p in range(PARTITIONS)} == set(kept(scene))
+    scene.fetch("DELETE FROM quarantine")
+    assert_reads_are_the_log(scene)
+
+
+@pytest.mark.parametrize("compression", ["gzip", "snappy", "lz4", "zstd"])
+def test_a_topic_may_be_compressed(scene: Parts, compression: str) -> None:
+    """Whatever the broker packs records with is read, without help from the log."""
+    api, relay = scene.start("command_api"), scene.start("relay")
+    given_users(api)
+    configure(scene.bootstrap_servers, scene.topic, {"compression.type": compression})
+    last = award_everybody(api)
+    wait_until_published(scene, last)
+    projector = scene.start("projector")
+
+    wait_until_projected(scene, award_everybody(api))
+
+    assert "from the log" not in projector.log.read_text()
+    assert relay.process.poll() is None
+    assert_reads_are_the_log(scene)
+
+
+def test_an_event_in_a_foreign_partition_moves_nothing(scene: Parts) -> None:
+    """Copies of genuine records ahead of a partition's own are quarantined, and no award is lost for them."""
+    api, projector = scene.start("command_api"), scene.start("projector")
+    given_users(api)
+    wait_until_projected(scene, award_everybody(api))
+    hold = scene.fetch("SELECT position FROM log_head")[0][0]
+    last = award_everybody(api)
+    rows = [RecordedEvent(**row) for row in scene.fetch(EVENTS) if row["position"] > hold]
+
+    for event in rows[-PARTITIONS:]:
+        foreign = (event.partition + 1) % PARTITIONS
+        produce(scene.bootstrap_servers, scene.topic, foreign, to_headers(event, 0), event.data.encode())
+    scene.start("relay")
+    wait_until_projected(scene, last)
+
+    eventually(lambda: len(kept(scene)) == PARTITIONS, "they are quarantined")
+    assert {event.data.encode() for event in rows[-PARTITIONS:]} == {record for _, record in kept(scene)}
+    assert projector.process.poll() is None
+    scene.fetch("DELETE FROM quarantine")
+    assert_reads_are_the_log(scene)
+    assert [] == scene.fetch("SELECT * FROM generation_1.incomplete_users")
+
+
+@pytest.mark.parametrize("claim", ["position", "user", "id", "partition", "beyond"])
+def test_the_log_is_believed_over_a_record(scene: Parts, claim: str) -> None:
+    """A record that says of itself what the log does not say of that event is quarantined, and moves nothing."""
+    api = scene.start("command_api")
+    given_users(api)
+    last = award_everybody(api)
+    forged = forge(claim, [RecordedEvent(**row) for row in scene.fetch(EVENTS)])
+    make_topic(scene.bootstrap_servers, scene.topic, PARTITIONS)
+
+    produce(scene.bootstrap_servers, scene.topic, forged.partition, to_headers(forged, 0), forged.data.encode())
+    scene.start("projector")
+    scene.start("relay")
+    wait_until_projected(scene, last)
+
+    eventually(lambda: kept(scene), "it is quarantined")
+    assert [(forged.partition, forged.data.encode())] == kept(scene)
+    scene.fetch("DELETE FROM quarantine")
+    assert_reads_are_the_log(scene)
+
+
+def forge(claim: str, events: Sequence[RecordedEvent]) -> RecordedEvent:
+    """Return the last event of partition 1, with one claim that is false."""
+    *_, before, event = (event for event in events if event.partition == 1)
+    assert event.user_id is not None
+    match claim:
+        case "position":
+            return replace(event, position=before.position)
+        case "user":
+            return replace(event, user_id=event.user_id + PARTITIONS)
+        case "id":
+            return replace(event, event_id=before.event_id)
+        case "partition":
+            return replace(event, partition=2)
+        case _:
+            return replace(event, position=event.position + 10**12)
+
+
+def test_partitions_that_the_topic_lost_are_read_from_the_log(scene: Parts) -> None:
+    """A topic made again with one partition: all of the log's are some projector's, until a relay adds the others."""
+    api, relay = scene.start("command_api"), scene.start("relay")
+    projectors = [scene.start("projector", number) for number in range(2)]
+    given_users(api)
+    wait_until_projected(scene, award_everybody(api))
+    relay.stop()
+
+    make_anew(scene.bootstrap_servers, scene.topic, 1)
+    cause = f"has only 1 of the log's {PARTITIONS} partitions"
+    eventually(lambda: any(cause in unwell(projector) for projector in projectors), "a projector names the cause")
+    wait_until_projected(scene, award_everybody(api))
+    assert_reads_are_the_log(scene)
+    scene.start("relay", 1)
+    wait_until_projected(scene, award_everybody(api))
+    eventually(lambda: award_everybody(api) and not any(map(unwell, projectors)), "all is well again")
+
+    wait_until_projected(scene, award_everybody(api))
+    assert_reads_are_the_log(scene)
+
+
+def unwell(projector: Service) -> str:
+    """Return what a projector says is missing or degraded, nothing when all is well."""
+    try:
+        answer = httpx.get(f"{projector.url}/ready", timeout=SECONDS)
+    except httpx.TransportError as error:
+        return repr(error)
+    return "" if answer.json().get("status") == "ready" else answer.text
+
+
+def test_partitions_beyond_those_of_the_log_change_nothing(scene: Parts) -> None:
+    """A topic that is given more partitions while all runs goes on, and what strangers put there is quarantined."""
+    api, _, first = scene.start("command_api"), scene.start("relay"), scene.start("projector")
+    given_users(api)
+    wait_until_projected(scene, award_everybody(api))
+
+    add_partitions(scene.bootstrap_servers, scene.topic, PARTITIONS + 2)
+    produce(scene.bootstrap_servers, scene.topic, PARTITIONS, [], b"strange")
+    wait_until_projected(scene, award_everybody(api))
+    eventually(lambda: kept(scene) == [(PARTITIONS, b"strange")], "the stranger's record is quarantined")
+    first.stop()
+    again = scene.start("projector", 1)
+    wait_until_projected(scene, award_everybody(api))
+
+    assert "" == unwell(again)
+    scene.fetch("DELETE FROM quarantine")
+    assert_reads_are_the_log(scene)
+
+
+def test_a_topic_that_the_broker_makes_again_is_survived(own_scene: Parts) -> None:
+    """Deleted while all runs, it comes back as whoever asks first has it; everything is projected, without a hand."""
+    scene = own_scene
+    api, _ = scene.start("command_api"), scene.start("relay")
+    projectors = [scene.start("projector", number) for number in range(2)]
+    given_users(api)
+    wait_until_projected(scene, award_everybody(api))
+
+    delete_topic(scene.bootstrap_servers, scene.topic)
+    for _ in range(3):
+        wait_until_projected(scene, award_everybody(api))
+    eventually(lambda: award_everybody(api) and not any(map(unwell, projectors)), "all is well again")
+
+    wait_until_projected(scene, award_everybody(api))
+    assert_reads_are_the_log(scene)
+
+
+def test_a_feed_survives_a_broker_and_a_database_that_go_together(own_scene: Parts, own_broker: KafkaBroker) -> None:
+    """While the broker is away the log is read, its cause is named in few lines, and all ends well when it is back."""
+    scene = own_scene
+    api, _, projector = scene.start("command_api"), scene.start("relay"), scene.start("projector")
+    given_users(api)
+    wait_until_projected(scene, award_everybody(api))
+
+    own_broker.kill()
+    wait_until_projected(scene, award_everybody(api))
+    for _ in range(5):
+        scene.fetch(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'laurels_proj%'"
+        )
+        time.sleep(1)
+    wait_until_projected(scene, award_everybody(api))
+    assert "no broker answers" in unwell(projector)
+    written = projector.log.read_text().count("\n")
+    own_broker.start()
+
+    eventually(lambda: award_everybody(api) and not unwell(projector), "the projector is ready again")
+    wait_until_projected(scene, award_everybody(api))
+    assert written < 200
+    assert "from the log" in projector.log.read_text()
+    assert_reads_are_the_log(scene)
+
+
+def test_a_projector_that_starts_without_a_broker_reads_the_log(scene: Parts) -> None:
+    """It holds all partitions until one answers, and says so."""
+    api = scene.start("command_api")
+    given_users(api)
+    last = award_everybody(api)
+    nowhere = dict(scene.environment) | {"LAURELS_KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}"}
+
+    projector = replace(scene, environment=nowhere).launch("projector", compose_services()["projector"]["command"])
+    wait_until_projected(scene, last)
+
+    assert "no broker answers" in unwell(projector)
+    assert_reads_are_the_log(scene)

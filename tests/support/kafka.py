@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +25,7 @@ from pathlib import Path
 from random import SystemRandom
 from tempfile import TemporaryDirectory, mkdtemp
 from threading import Thread
+from types import MappingProxyType
 from typing import Final
 
 import pytest
@@ -209,9 +210,9 @@ def session_broker(folder: Path) -> Iterator[SharedBroker]:
         yield SharedBroker(address)
 
 
-def start_broker(data_dir: Path) -> KafkaBroker:
+def start_broker(data_dir: Path, settings: Mapping[str, str] = MappingProxyType({})) -> KafkaBroker:
     """Start a broker of this process's own, from the jars; everything it writes is in `data_dir`."""
-    return _start(_runtime(), data_dir)
+    return _start(_runtime(), data_dir, settings=settings)
 
 
 def jars() -> Path:
@@ -445,9 +446,11 @@ def _run(*command: str) -> None:
         raise KafkaUnavailable(message)
 
 
-def _start(runtime: _Runtime, data: Path, *flags: str) -> KafkaBroker:
+def _start(
+    runtime: _Runtime, data: Path, *flags: str, settings: Mapping[str, str] = MappingProxyType({})
+) -> KafkaBroker:
     for attempt in range(PORT_ATTEMPTS):
-        broker = _prepare(runtime, data, flags)
+        broker = _prepare(runtime, data, flags, settings)
         try:
             broker.start()
         except KafkaStartError as error:
@@ -459,11 +462,11 @@ def _start(runtime: _Runtime, data: Path, *flags: str) -> KafkaBroker:
     raise AssertionError
 
 
-def _prepare(runtime: _Runtime, data: Path, flags: tuple[str, ...]) -> KafkaBroker:
+def _prepare(runtime: _Runtime, data: Path, flags: tuple[str, ...], own: Mapping[str, str]) -> KafkaBroker:
     storage = data / "storage"
     shutil.copytree(runtime.home / "storage", storage, dirs_exist_ok=True)
     port, controller = (f"127.0.0.1:{port}" for port in _free_ports())
-    settings = _settings(listen=port, advertised=port, controller=controller, logs=str(storage))
+    settings = _settings(listen=port, advertised=port, controller=controller, logs=str(storage)) | dict(own)
     properties = data / "server.properties"
     properties.write_text(_as_properties(settings))
     java, *arguments = runtime.command("kafka.Kafka", str(properties))

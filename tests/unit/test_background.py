@@ -1,8 +1,12 @@
 """Tasks that run beside a service: however cancellations go astray, none is left behind."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
 
-from shared.runtime.background import background
+import pytest
+
+from shared.runtime.background import background, keep_running
 
 SECONDS = 10
 
@@ -52,3 +56,45 @@ async def test_work_beside_work_ends_when_all_is_cancelled_twice() -> None:
 
     assert task.cancelled()
     assert work.ended
+
+
+async def is_cancelled() -> None:
+    """End as work does into which a library lets out a cancellation of its own."""
+    raise asyncio.CancelledError
+
+
+async def test_work_that_nobody_cancelled_does_not_end_unnoticed(caplog: pytest.LogCaptureFixture) -> None:
+    """A cancellation that does not come from the work's owner is reported; its owner's own is not."""
+    async with background(is_cancelled()) as task:
+        await asyncio.wait([task])
+    assert ["ERROR"] == [record.levelname for record in caplog.records]
+
+    caplog.clear()
+    async with background(Deaf().run()):
+        await asyncio.sleep(0)
+    assert [] == caplog.records
+
+
+async def fails() -> None:
+    """End with an error."""
+    raise LookupError
+
+
+async def ends() -> None:
+    """End as if the work were done."""
+
+
+@pytest.mark.parametrize("ending", [is_cancelled, fails, ends])
+async def test_work_that_is_to_run_for_ever_begins_again(
+    ending: Callable[[], Coroutine[Any, Any, None]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """However it ends, that is logged each time, and it begins again after a pause; its owner still ends it."""
+    paused: asyncio.Queue[None] = asyncio.Queue(maxsize=1)
+
+    async with asyncio.timeout(SECONDS), background(keep_running(ending, lambda: paused.put(None))) as task:
+        for _ in range(3):
+            await paused.get()
+
+    assert task.cancelled()
+    assert {"ERROR"} == {record.levelname for record in caplog.records}
+    assert 3 <= len(caplog.records) <= 5
