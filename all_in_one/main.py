@@ -24,6 +24,7 @@ from projector.rebuild import ENDINGS, renew
 from query_api.hot import HotReads
 from shared.freshness import Promises
 from shared.gauges import refresh_positions
+from shared.runtime.background import background
 from shared.runtime.database import Role, open_pool
 from shared.runtime.http import create_app
 from shared.runtime.operations import Check, operations
