@@ -56,7 +56,7 @@ def _lifted(type_name: str, schema_version: int, data: str | bytes) -> dict[str,
     if not 1 <= schema_version <= newest:
         message = f"unknown event: type {type_name!r}, version {schema_version}"
         raise UnknownEvent(message)
-    values: dict[str, Any] = json.loads(data)
+    values: dict[str, Any] = orjson.loads(data)
     for version in range(schema_version, newest):
         values = UPCASTERS[type_name, version](values)
     return values
@@ -72,3 +72,6 @@ _READERS: dict[str, Callable[[str], object]] = {
     "awarded_at": _instant,
     "local_day": date.fromisoformat,
 }
+
+WRITERS: dict[str, Callable[[Any], str]] = {"awarded_at": timestamp, "local_day": date.isoformat}
+"""How `encode` writes what `_READERS` read; they take other forms, too."""

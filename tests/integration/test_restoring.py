@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from all_in_one.embedded_postgres import Connection, EmbeddedPostgres
 from all_in_one.migrations import migrate
@@ -26,6 +28,9 @@ from command_api.commands import (
 from command_api.exporting import recorded_events
 from command_api.restoring import BadLog, NotEmpty
 from command_api.tables import metadata
+from projector import generation
+from projector.loading import load_from_log
+from projector.verification import verify
 from shared.domain.names import Name
 from shared.event_log import APPENDED_CHANNEL, head_position
 from shared.events import codec
@@ -429,3 +434,102 @@ def test_trouble_with_the_lines_leaves_nothing(target: Database) -> None:
     with pytest.raises(ConnectionError):
         restore(target, damaged())
     assert before == synchronously(target.everything())
+
+
+# Lines that somebody changed
+
+BESIDE = 2
+LATER: tuple[Command, ...] = (
+    CreateUser(username=Name("Later", "later"), user_language="en", user_timezone="Asia/Tokyo"),
+    ChangeUser(username_key="later", user_language="ru"),
+    DefineAchievement(
+        achievement_name=Name("Later", "later"),
+        achievement_description="",
+        achievement_language="en",
+        achievement_point=7,
+        repeatable=False,
+    ),
+)
+VALUES: tuple[object, ...] = (
+    *(None, True, 0, -1, 1, 2, 3, 4, 1.0, 20, 2**31, 2**53, 2**62, 2**63, [], {}),
+    *("", "/", "\u202e", "\u200d", "a" * 100_000, "ada", "Ada", "боб", "en", "zz", "UTC", "Nowhere/Land", "1", "3"),
+    *("9999-12-31", "2026-03-09", "2026-W11", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "2026-03-10T22:00:00Z"),
+    *("0001-01-01T00:00:00+05:00", "20260310T220000Z", "user-created", "award-revoked", "achievement-awarded"),
+)
+
+
+@st.composite
+def changed_lines(draw: st.DrawFn) -> list[bytes]:
+    """Draw the lines of a rich log with a field or two set to another value, taken away, or taken from another line."""
+    lines = [json.loads(line) for line in lines_of(rich())]
+    for _ in range(draw(st.integers(1, 2))):
+        line = draw(st.sampled_from(lines))
+        of = draw(st.sampled_from([line, line["data"], line["data"]]))
+        name = draw(st.sampled_from(sorted(of)))
+        others = [other[name] for at in lines for other in (at, at["data"]) if name in other]
+        change = draw(st.sampled_from(["set", "set", "copy", "delete"]))
+        del of[name]
+        if change != "delete":
+            of[name] = draw(st.sampled_from(VALUES if change == "set" else others))
+        if name == "data":
+            break
+    return [json.dumps(line).encode() for line in lines]
+
+
+@given(changed_lines())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_a_changed_log_is_refused_or_as_good_as_any(databases: tuple[Database, Database], lines: list[bytes]) -> None:
+    """Either a line is named and nothing is left, or every kind of command goes on and the read models are right."""
+    target = databases[1]
+    synchronously(target.restart())
+    try:
+        restore(target, lines)
+    except BadLog as refusal:
+        said: str | None = str(refusal)
+    else:
+        said = None
+    if said is None:
+        synchronously(go_on(target))
+    else:
+        assert re.match(r"line \d+: ", said), said
+        assert [(0,)] == synchronously(target.fetch("SELECT count(*) FROM events"))
+
+
+async def go_on(database: Database) -> None:
+    """Give commands of every kind, then build the read models and verify them."""
+    async with appender.running(database.url) as (writer, _):
+
+        async def given(*commands: Command) -> list[int]:
+            answers = await writer.submit_many([Submission(command) for command in commands])
+            return [answer.status for answer in answers]
+
+        assert [201, 200, 201] == await given(*LATER)
+        (head,) = await database.fetch("SELECT last_user_id, last_achievement_id FROM log_head")
+        translation = TranslateAchievement(
+            achievement_id=head[1],
+            achievement_language="ru",
+            achievement_name=Name("Später", "später"),
+            achievement_description="",
+        )
+        assert [201] == await given(translation)
+        users = [key for (key,) in await database.fetch("SELECT username_key FROM write_model.users")]
+        assert head[0] == len(users)
+        awards = [AwardAchievement(username_key=key, achievement_id=n + 1) for key in users for n in range(head[1])]
+        assert {201, 409} >= set(await given(*awards))
+        assert [204] == await given(RevokeAward(award_id=await head_position(database.command)))
+        changes = [ChangeUser(username_key=key, user_timezone="Pacific/Kiritimati") for key in users]
+        assert {200} == set(await given(*changes))
+    await verify_read_models(database)
+
+
+async def verify_read_models(database: Database) -> None:
+    projector = await connect(database.url, Role.PROJECTOR)
+    try:
+        await generation.create(projector, BESIDE)
+        await load_from_log(database.url, BESIDE, await head_position(database.command))
+        for statement in generation.create_indexes_sql(BESIDE):
+            await projector.execute(statement)
+        assert 0 == (await verify(database.url, BESIDE)).drift
+    finally:
+        await generation.drop(projector, BESIDE)
+        await projector.close()

@@ -3,6 +3,7 @@
 import json
 import string
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -184,3 +185,21 @@ def test_a_lone_surrogate_is_refused() -> None:
     line = to_line(recorded(history_of([create(1, "en", "UTC")]), 2)[2]).decode()
     with pytest.raises(MalformedLine, match="JSON"):
         from_line(line.replace('"Боб"', r'"\ud800"').encode(), 2)
+
+
+def with_awarded_at(value: str) -> bytes:
+    return to_line(replace(RECORD, data=json.dumps(json.loads(RECORD.data) | {"awarded_at": value})))
+
+
+@pytest.mark.parametrize("value", ["2026-W11-2T22:00:00.25Z", "20260310T220000Z", "2026-03-10 22:00:00+00:00"])
+def test_a_time_has_one_spelling(value: str) -> None:
+    """PostgreSQL reads what is stored, and not every form that Python takes is one for it."""
+    with pytest.raises(MalformedLine, match="'awarded_at' is not written as it is there"):
+        from_line(with_awarded_at(value), 2)
+
+
+@pytest.mark.parametrize("value", ["0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00"])
+def test_a_time_beyond_the_calendar_is_refused(value: str) -> None:
+    """What no clock shows in UTC is a line that is wrong, and not a failure."""
+    with pytest.raises(MalformedLine, match="the data are not those"):
+        from_line(with_awarded_at(value), 2)
