@@ -81,10 +81,10 @@ PROJECT_RANGE: Final = "SELECT pg_temp.project_range($1, $2, $3, $4, $5, $6, $7,
 # Whether the log has events at these positions, and whether they are these ones.
 CLAIMS: Final = """
 SELECT r.number - 1 AS number, e.position IS NOT NULL AS known, e.event_id IS NOT DISTINCT FROM r.event_id AS same
-FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::text[], $5::uuid[]) WITH ORDINALITY
-    AS r (position, partition, user_id, type, event_id, number)
+FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::uuid[]) WITH ORDINALITY
+    AS r (position, partition, user_id, event_id, number)
 LEFT JOIN events e ON e.position = r.position
-WHERE (e.event_id, e.partition, e.user_id, e.type) IS DISTINCT FROM (r.event_id, r.partition, r.user_id, r.type)
+WHERE (e.event_id, e.partition, e.user_id) IS DISTINCT FROM (r.event_id, r.partition, r.user_id)
 """
 
 # What is locked is being moved just now.
@@ -181,11 +181,13 @@ class Runner:
         """Return which of these records, by their index, are not the log's own, and why: the log is believed."""
         if not records:
             return {}
-        claims = zip(
-            *((e.position, r.partition, e.user_id, e.type, e.event_id) for r in records for e in (r.event,)),
-            strict=True,
+        rows = await self._connection.fetch(
+            CLAIMS,
+            [record.event.position for record in records],
+            [record.partition for record in records],
+            [record.event.user_id for record in records],
+            [record.event.event_id for record in records],
         )
-        rows = await self._connection.fetch(CLAIMS, *map(list, claims))
         return {row["number"]: _false_claim(row) for row in rows}
 
     async def project(self, events: Batch) -> None:
@@ -301,4 +303,4 @@ def _false_claim(row: asyncpg.Record) -> FalseClaim:
         return FalseClaim("the log does not reach its position")
     if not row["same"]:
         return FalseClaim("the log has another event at its position")
-    return FalseClaim("the log has another user, type or partition for this event")
+    return FalseClaim("the log has another user or partition for this event")

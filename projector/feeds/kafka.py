@@ -8,8 +8,8 @@ a record, or never come, the log fills in. So every partition of the log is some
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
 
 from projector.batch import (
     SESSION,
@@ -26,7 +26,7 @@ from projector.feeds.lateness import OVERDUE_SECONDS, Lateness
 from projector.feeds.membership import Fetched, Member, Unreadable
 from projector.runner import Runner, TakenOver
 from shared.event_log import partition_count
-from shared.events.cloudevents import MalformedRecord, from_record
+from shared.events.cloudevents import Consumed, MalformedRecord, from_record
 from shared.events.envelope import partition_of
 from shared.runtime.background import background
 from shared.runtime.database import FAILURES, Backoff, OwnConnection, Role, connect
@@ -183,8 +183,8 @@ class Consumption:
             return
         await self._project(RecordBatch(fresh, dict(self._held)))
         self._member.going_well()
-        for record in fresh:
-            self._lateness.brought(record.partition, record.event.position)
+        for partition, position in {record.partition: record.event.position for record in fresh}.items():
+            self._lateness.brought(partition, position)
 
     async def _genuine(self, fetched: Sequence[Fetched]) -> Sequence[Record]:
         """Return the records that are events of the log and not projected yet; quarantine those that never were."""
@@ -193,10 +193,17 @@ class Consumption:
         for part in fetched:
             for record in part.records:
                 try:
-                    read += self._decoded(part.partition, record)
+                    event = from_record(record.headers, record.value)
+                    self._check_partition(part.partition, event)
                 except MalformedRecord as error:
                     # If it should have been an event, the next one tells that it is missing, and the log has it.
                     strange.append((Poison(part.partition, None, None, record.value, record.offset), error))
+                    continue
+                at = self._held.get(part.partition)
+                if at and event.position > at.position:
+                    read.append(Record(part.partition, event, record.offset + 1))
+                else:
+                    self._lateness.brought(part.partition, event.position)
         false = await self._runner.false_claims(read)
         for number, claim in false.items():
             own = read[number]
@@ -206,17 +213,10 @@ class Consumption:
         await self._runner.quarantine_strange(strange)
         return [record for number, record in enumerate(read) if number not in false]
 
-    def _decoded(self, partition: int, record: Any) -> Iterable[Record]:  # noqa: ANN401 - aiokafka ships no types
-        """Return the event of a consumer record unless it is projected already. Raises MalformedRecord."""
-        event = from_record(record.headers, record.value)
+    def _check_partition(self, partition: int, event: Consumed) -> None:
         if (own := partition_of(event.user_id, self._partitions)) != partition:
             message = f"an event of partition {own} has no place in partition {partition}"
             raise MalformedRecord(message)
-        at = self._held.get(partition)
-        if at and event.position > at.position:
-            yield Record(partition, event, record.offset + 1)
-        else:
-            self._lateness.brought(partition, event.position)
 
     async def _pass_over(self, partition: int, unreadable: Unreadable) -> None:
         """Note what cannot be read, and take from the log at once what it should have been."""

@@ -27,7 +27,7 @@ from shared.runtime.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-READ_LIMIT: Final = 2_000
+READ_LIMIT: Final = 5_000
 """Records of one partition that are read at a time."""
 READ_MS: Final = 5_000
 PROBE_MS: Final = 2_000
