@@ -113,6 +113,8 @@ async def drawn_up(cluster: Cluster, load: Load, faults: Counter[str], poisons: 
     connection = await asyncpg.connect(await cluster.url())
     try:
         await _drain(connection, account)
+        if cluster.broker is not None:
+            await _wait_until_published(connection, account)
         await _check_log(connection, load, account)
         await _check_twice(connection, load, account)
         _check_order(load, account)
@@ -140,6 +142,16 @@ async def _drain(connection: Any, account: Account) -> None:
             least, deadline = account.lag, time.monotonic() + DRAIN_SECONDS
         if time.monotonic() > deadline:
             account.wrong.append(f"the read models stay {account.lag} positions behind")
+            return
+        await asyncio.sleep(0.1)
+
+
+async def _wait_until_published(connection: Any, account: Account) -> None:
+    """Wait for the relay too: what it is late with, projectors read from the log."""
+    deadline = time.monotonic() + DRAIN_SECONDS
+    while not await connection.fetchval("SELECT l.position >= h.position FROM write_model.relay_lease l, log_head h"):
+        if time.monotonic() > deadline:
+            account.wrong.append("the relay does not publish all of the log")
             return
         await asyncio.sleep(0.1)
 

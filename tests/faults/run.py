@@ -31,7 +31,7 @@ from tests.faults.cluster import SESSION_TIMEOUT_MS, TOPIC, Cluster, Part
 from tests.faults.hostile import Hostile
 from tests.faults.load import START, Load
 from tests.support.processes import free_port
-from tests.support.topic import flip_a_byte, make_anew
+from tests.support.topic import flip_a_byte, make_anew, partitions_of
 
 RECOVERY_SECONDS = 60.0
 PARTITIONS = 8
@@ -263,11 +263,15 @@ class Faults:
                 self.poisons.append(value)
 
     async def _remake_topic(self) -> None:
-        """Delete the topic, and make it with one partition, as a broker does when somebody asks for it."""
+        """Have the topic come back with one partition, as a broker makes it, and wait until a relay adds the others."""
         assert self.cluster.broker is not None
         # What was in it unread is gone with it.
         self.poisons.clear()
-        await asyncio.to_thread(make_anew, self.cluster.broker.bootstrap_servers, TOPIC, 1)
+        address = self.cluster.broker.bootstrap_servers
+        await asyncio.to_thread(make_anew, address, TOPIC, 1)
+        async with asyncio.timeout(RECOVERY_SECONDS):
+            while await asyncio.to_thread(partitions_of, address, TOPIC) < PARTITIONS:  # noqa: ASYNC110 - a relay adds them
+                await asyncio.sleep(0.5)
 
     async def _end_sessions_without_a_broker(self) -> None:
         """End the projectors' sessions while the broker is away, so that consumers close that cannot reach it."""

@@ -133,6 +133,18 @@ def make_topic(bootstrap_servers: str, topic: str, partitions: int) -> None:
     _administer(bootstrap_servers, change)
 
 
+def partitions_of(bootstrap_servers: str, topic: str) -> int:
+    """Count the partitions of a topic, 0 where there is none."""
+    found: list[int] = []
+
+    async def look(admin: AIOKafkaAdminClient) -> None:
+        (described,) = await admin.describe_topics([topic])
+        found.append(len(described["partitions"]))
+
+    _administer(bootstrap_servers, look)
+    return found[0]
+
+
 def delete_topic(bootstrap_servers: str, topic: str) -> None:
     """Delete a topic; a broker that makes topics by itself makes it again as soon as somebody asks for it."""
 
