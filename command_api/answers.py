@@ -1,6 +1,6 @@
 """PURE: what a command is answered with."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from command_api.decisions.state import Achievement, State, User
@@ -34,43 +34,39 @@ def refusal(problem: Problem) -> Answer:
 
 def success(event: Event, state: State) -> Answer:
     """Return the answer to a command whose event is about to be recorded in the state."""
-    status = 200 if isinstance(event, UserChanged) or _replaces_a_text(event, state) else 201
-    return _answer(event, state.outcome(event), state, status=status, position=state.position + 1)
+    status = 201
+    match event:
+        case AchievementAwarded():
+            body = award_body(event, state)
+        case AwardRevoked():
+            return Answer(status=204, body=b"", position=state.position + 1)
+        case UserCreated() | UserChanged():
+            body = user_body(state.user_after(event))
+            status = 201 if isinstance(event, UserCreated) else 200
+        case AchievementDefined():
+            body = achievement_body(state.achievement_after(event))
+        case AchievementTranslated():
+            body = translated_body(state.achievement_after(event))
+            status = 200 if event.achievement_language in _achievement(event.achievement_id, state).texts else 201
+    return Answer(status=status, body=to_json(body), position=state.position + 1)
 
 
 def repeated(event: Event, state: State, position: int) -> Answer:
-    """Return the answer to a command whose event has this position since long: as it was, in the texts of today."""
+    """Return the answer to a command whose event was recorded at this position before: in the texts of today."""
+    status = 201
     match event:
-        case UserCreated() | UserChanged():
-            found: User | Achievement | None = state.user_by_id(event.user_id)
-        case AchievementDefined() | AchievementTranslated():
-            found = _achievement(event.achievement_id, state)
-        case AchievementAwarded() | AwardRevoked():
-            found = None
-    status = 200 if isinstance(event, UserChanged) else 201
-    return replace(_answer(event, found, state, status=status, position=position), replayed=True)
-
-
-def _answer(event: Event, outcome: User | Achievement | None, state: State, *, status: int, position: int) -> Answer:
-    match event, outcome:
-        case AwardRevoked(), _:
-            return Answer(status=204, body=b"", position=position)
-        case AchievementAwarded(), _:
+        case AchievementAwarded():
             body = award_body(event, state)
-        case AchievementTranslated(), Achievement():
-            body = translated_body(outcome)
-        case _, Achievement():
-            body = achievement_body(outcome)
-        case _, User():
-            body = user_body(outcome)
-    return Answer(status=status, body=to_json(body), position=position)
-
-
-def _replaces_a_text(event: Event, state: State) -> bool:
-    return (
-        isinstance(event, AchievementTranslated)
-        and event.achievement_language in _achievement(event.achievement_id, state).texts
-    )
+        case AwardRevoked():
+            return Answer(status=204, body=b"", position=position, replayed=True)
+        case UserCreated() | UserChanged():
+            body = user_body(state.user_by_id(event.user_id))
+            status = 201 if isinstance(event, UserCreated) else 200
+        case AchievementDefined():
+            body = achievement_body(_achievement(event.achievement_id, state))
+        case AchievementTranslated():
+            body = translated_body(_achievement(event.achievement_id, state))
+    return Answer(status=status, body=to_json(body), position=position, replayed=True)
 
 
 def user_body(user: User) -> dict[str, Any]:

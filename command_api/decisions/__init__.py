@@ -17,6 +17,9 @@ from shared.events.types import Event
 def decide(command: Command, state: State) -> Event:
     """Return the one event that the command leads to. Raises a DomainError when it is refused."""
     match command:
+        # First what comes most often.
+        case AwardAchievement():
+            return awards.award(command, state)
         case CreateUser():
             return users.create(command, state)
         case ChangeUser():
@@ -25,7 +28,5 @@ def decide(command: Command, state: State) -> Event:
             return achievements.define(command, state)
         case TranslateAchievement():
             return achievements.translate(command, state)
-        case AwardAchievement():
-            return awards.award(command, state)
         case RevokeAward():
             return awards.revoke(command, state)

@@ -125,43 +125,38 @@ class State:
         """Return a user who is known to be loaded."""
         return self._users_by_id[user_id]
 
-    def outcome(self, event: Event) -> User | Achievement | None:
-        """Return the user or the achievement as the event leaves it, None where it changes neither; records nothing."""
-        match event:
-            case UserCreated():
-                return _profile(event, created_at=self.now, updated_at=self.now)
-            case UserChanged():
-                return _profile(event, created_at=self.user_by_id(event.user_id).created_at, updated_at=self.now)
-            case AchievementDefined():
-                return _defined(event, self.now)
-            case AchievementTranslated():
-                return self._translated(event)
-            case AchievementAwarded() | AwardRevoked():
-                return None
+    def user_after(self, event: UserCreated | UserChanged) -> User:
+        """Return the user as the event leaves it; nothing is recorded."""
+        created_at = self.now if isinstance(event, UserCreated) else self.user_by_id(event.user_id).created_at
+        return _profile(event, created_at=created_at, updated_at=self.now)
+
+    def achievement_after(self, event: AchievementDefined | AchievementTranslated) -> Achievement:
+        """Return the achievement as the event leaves it; nothing is recorded."""
+        return _defined(event, self.now) if isinstance(event, AchievementDefined) else self._translated(event)
 
     def record(self, event: Event) -> None:
         """Take in an event as the one at the next position: all of it or, if this raises, nothing."""
-        outcome = self.outcome(event)
-        held_once = isinstance(event, AchievementAwarded) and not self._achievement(event.achievement_id).repeatable
-        # Nothing below this line raises.
-        self.position += 1
-        match event, outcome:
-            case UserCreated() | UserChanged(), User() as user:
-                self.last_user_id = max(self.last_user_id, user.user_id)
+        # In each case, what may raise comes first.
+        match event:
+            case AchievementAwarded():
+                if not self._achievement(event.achievement_id).repeatable:
+                    self.held.add((event.user_id, event.achievement_id))
+                self.awards[event.award_id] = event
+            case AwardRevoked():
+                self.awards.pop(event.award_id, None)
+                self.held.discard((event.user_id, event.achievement_id))
+            case UserCreated() | UserChanged():
+                user = self.user_after(event)
                 if before := self._users_by_id.get(user.user_id):
                     self.users.pop(before.username_key, None)
                 self.add_user(user)
-            case AchievementDefined() | AchievementTranslated(), Achievement() as achievement:
-                self.last_achievement_id = max(self.last_achievement_id, achievement.achievement_id)
+                self.last_user_id = max(self.last_user_id, user.user_id)
+            case AchievementDefined() | AchievementTranslated():
+                achievement = self.achievement_after(event)
                 self.catalogue.put(achievement)
-                self.catalogue.position = self.position
-            case AchievementAwarded() as award, _:
-                self.awards[award.award_id] = award
-                if held_once:
-                    self.held.add((award.user_id, award.achievement_id))
-            case AwardRevoked() as revoked, _:
-                self.awards.pop(revoked.award_id, None)
-                self.held.discard((revoked.user_id, revoked.achievement_id))
+                self.catalogue.position = self.position + 1
+                self.last_achievement_id = max(self.last_achievement_id, achievement.achievement_id)
+        self.position += 1
 
     def _achievement(self, achievement_id: int) -> Achievement:
         achievement = self.catalogue.get(achievement_id)
