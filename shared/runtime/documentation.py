@@ -25,6 +25,7 @@ PROBLEM_SCHEMA = {
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
+        "instance": {"type": "string", "description": "Of a 500: the id that its cause has in the log."},
         "errors": {
             "type": "array",
             "maxItems": ERRORS_LISTED,

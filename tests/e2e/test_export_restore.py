@@ -261,11 +261,21 @@ def test_a_file_that_is_not_whole_leaves_nothing(fresh_laurels: Make, tmp_path: 
     lines = zstandard.ZstdDecompressor().decompressobj().decompress(file.read_bytes())
     (tmp_path / "cut.ndjson").write_bytes(lines[:-100])
     (tmp_path / "empty.ndjson").touch()
+    changes = {
+        "zone": (b"Asia/Tokyo", b"Nowhere/Land"),
+        "language": (b'"en"', b'"zz"'),
+        "time": (b'"time":"2', b'"time":"9'),
+    }
+    for name, change in changes.items():
+        (tmp_path / f"{name}.ndjson").write_bytes(lines.replace(*change))
     target = fresh_laurels()
 
     assert "cut.zst was not restored: it is cut off" in fails(target, "restore", tmp_path / "cut.zst")
     assert f"line {head(source)}: it is not JSON" in fails(target, "restore", tmp_path / "cut.ndjson")
     assert "missing.gz cannot be read" in fails(target, "restore", tmp_path / "missing.gz")
+    assert "line 1: 'user_timezone' is refused" in fails(target, "restore", tmp_path / "zone.ndjson")
+    assert "en, ru (LAURELS_LANGUAGES)" in fails(target, "restore", tmp_path / "language.ndjson")
+    assert "line 1: it was recorded in the future" in fails(target, "restore", tmp_path / "time.ndjson")
     assert "empty.ndjson was not restored: there is no event" in fails(target, "restore", tmp_path / "empty.ndjson")
 
     assert 0 == head(target)
