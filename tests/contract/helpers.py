@@ -74,6 +74,9 @@ class Laurels(Protocol):
     def http(self) -> httpx.Client:
         """Give a client that follows no redirects."""
 
+    def where(self, path: str) -> str:
+        """Say where a path is answered: the gateway passes on all but `/metrics`."""
+
     @property
     def transport(self) -> str:
         """Say what carries its events."""

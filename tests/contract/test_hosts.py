@@ -27,7 +27,7 @@ def test_another_host_is_421_everywhere(laurels: Laurels) -> None:
     requests = [*_requests(laurels), *(("GET", path) for path in ("/metrics", "/docs", "/openapi.json", "/nothing"))]
 
     for method, path in requests:
-        problem = assert_problem(laurels.http.request(method, path, headers=EVIL, json={}), 421)
+        problem = assert_problem(laurels.http.request(method, laurels.where(path), headers=EVIL, json={}), 421)
         assert "LAURELS_HOSTS" in problem["detail"], (method, path)
         assert "evil" not in str(problem)
 

@@ -39,13 +39,13 @@ def _operations(laurels: Laurels) -> dict[str, set[str]]:
 @pytest.mark.parametrize("slash", ["", "/"])
 def test_operations_answer_at_the_root(laurels: Laurels, path: str, slash: str) -> None:
     """Every operation is there, unversioned, and redirects nowhere."""
-    assert_status(200, laurels.http.get(path + slash))
+    assert_status(200, laurels.http.get(laurels.where(path + slash)))
 
 
 @pytest.mark.parametrize("path", ROOT)
 def test_head_works_for_operations(laurels: Laurels, path: str) -> None:
     """HEAD works wherever GET does."""
-    response = laurels.http.head(path)
+    response = laurels.http.head(laurels.where(path))
 
     assert_status(200, response)
     assert response.content == b""
@@ -54,7 +54,7 @@ def test_head_works_for_operations(laurels: Laurels, path: str) -> None:
 @pytest.mark.parametrize("path", ROOT)
 def test_operations_are_read_only(laurels: Laurels, path: str) -> None:
     """A method that an operation lacks is 405."""
-    response = laurels.http.post(path, json={})
+    response = laurels.http.post(laurels.where(path), json={})
 
     assert_problem(response, 405)
     assert "GET" in response.headers["Allow"]
@@ -64,7 +64,7 @@ def test_metrics_are_for_prometheus(laurels: Laurels) -> None:
     """Metrics are in the text format, each with its type."""
     create_user(laurels)
 
-    response = laurels.http.get("/metrics")
+    response = laurels.http.get(laurels.where("/metrics"))
 
     assert response.headers["Content-Type"].startswith(("text/plain", "application/openmetrics-text"))
     assert re.search(r"^# TYPE \w+ (counter|gauge|histogram|summary)", response.text, re.MULTILINE)

@@ -272,7 +272,7 @@ def test_every_projection_is_tampered_with() -> None:
 
 def drift(laurels: Laurels) -> int:
     """Return what the metrics tell of the last verification."""
-    metrics = laurels.http.get("/metrics").text
+    metrics = laurels.http.get(laurels.where("/metrics")).text
     (found,) = re.findall(r"^laurels_drift_rows (\S+)$", metrics, re.MULTILINE)
     return int(float(found))
 

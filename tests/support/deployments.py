@@ -50,6 +50,13 @@ class Laurels:
         """Whether the database can be killed while the services live on."""
         return self.postgres is not None
 
+    def where(self, path: str) -> str:
+        """Return the address of a path: that of the service itself for what the gateway does not pass on."""
+        if not path.startswith("/metrics"):
+            return path
+        (service, *_) = self.services.get("up") or self.services["query_api"]
+        return service.url + path
+
     def name(self, prefix: str = "user") -> str:
         """Return a name that no other test uses."""
         return f"{prefix}-{self._run}-{next(self._numbers)}"

@@ -16,9 +16,9 @@ from pathlib import Path
 import httpx
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 STOP_SECONDS = 15.0
-RUN_SECONDS = 60.0
+RUN_SECONDS = 180.0
 RESERVED_PORTS = 100
 """More than one test needs, and few enough for the files that a process may have open."""
 PR_SET_PDEATHSIG = 1
