@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from alembic import context
 from command_api import tables as write_side
 from projector import generation
-from shared import event_log, read_models
+from shared import event_log
+from shared.read_models import bookkeeping, generations
 from shared.runtime.process import load_settings
 
 LOCK = 0x6C6175  # "lau": migrations of one database take turns
@@ -23,7 +24,7 @@ def target_metadata(live: int | None) -> Iterable[sa.MetaData]:
     """Return what the database should look like; read models are those of the live generation."""
     yield event_log.metadata
     yield write_side.metadata
-    yield read_models.metadata
+    yield bookkeeping.metadata
     if live is not None:
         yield generation.metadata(live)
 
@@ -36,7 +37,7 @@ def migrate(connection: Connection) -> None:
     if sa.inspect(connection).has_table("generations"):
         live = connection.scalar(sa.text("SELECT generation FROM generations WHERE state = 'live'"))
     connection.commit()
-    schemas = {None, write_side.SCHEMA} | ({read_models.schema_name(live)} if live is not None else set())
+    schemas = {None, write_side.SCHEMA} | ({generations.schema_name(live)} if live is not None else set())
     context.configure(
         connection=connection,
         target_metadata=list(target_metadata(live)),

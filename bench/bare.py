@@ -11,8 +11,8 @@ import asyncpg
 
 from projector import batch
 from projector.generation import create_generation_sql, create_indexes_sql, create_tables_sql, metadata
-from projector.projections import STATEMENTS
-from shared.read_models import schema_name
+from shared.read_models.generations import schema_name
+from shared.read_models.registry import READ_MODELS, fold_functions, folded
 from shared.runtime.database import OwnConnection, Role, session_settings
 
 SCRATCH: Final = 900
@@ -100,16 +100,17 @@ async def connect(url: str, role: Role | None = None, settings: Mapping[str, str
 
 
 async def fold_in_batches(url: str, upto: int, size: int) -> float:
-    """Run the projections' statements over the log, `size` positions a transaction; return events a second."""
+    """Run the folds over the log, `size` positions a transaction; return events a second."""
     async with _scratch(url, batch.SESSION) as connection:
-        for statement in (*batch.CREATE, *create_generation_sql(SCRATCH)):
+        models = folded(READ_MODELS)
+        for statement in (*batch.CREATE, *create_generation_sql(SCRATCH), *fold_functions(models)):
             await connection.execute(statement)
         started = time.perf_counter()
         for after in range(0, upto, size):
             async with connection.transaction():
                 await connection.execute(FILL, after, min(after + size, upto))
-                for statement in STATEMENTS:
-                    await connection.execute(statement)
+                for model in models:
+                    await connection.execute(f"SELECT pg_temp.fold_{model.name}()")
         return upto / (time.perf_counter() - started)
 
 

@@ -12,7 +12,7 @@ from bench import bare
 from command_api.appender import Submission, running
 from command_api.commands import DefineAchievement, TranslateAchievement
 from shared.domain.names import achievement_name
-from shared.read_models import schema_name
+from shared.read_models.generations import schema_name
 from shared.runtime.database import OwnConnection, Role
 
 AWARDS_EACH: Final = 10

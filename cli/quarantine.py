@@ -12,7 +12,7 @@ from rich.table import Table
 from cli.client import CliError
 from projector import quarantine
 from projector.runner import open_session
-from shared.read_models import served_generation
+from shared.read_models.generations import served_generation
 from shared.runtime.database import Connection, Record, Role, connect
 
 T = TypeVar("T")

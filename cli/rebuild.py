@@ -12,7 +12,7 @@ from cli.client import CliError
 from projector import rebuild as work
 from projector.rebuild import ENDINGS, Busy, Outcome, Phase, Plan
 from projector.verification import Verification, verify
-from shared.read_models import served_generation
+from shared.read_models.generations import served_generation
 from shared.runtime.database import connect
 from shared.runtime.settings import Settings
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from shared.read_models import PARTITION_TROUBLES
+from shared.read_models.generations import PARTITION_TROUBLES
 from shared.runtime.database import connect
 
 OVERALL: Final = """

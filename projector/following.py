@@ -8,7 +8,8 @@ from typing import Final, Protocol
 
 from projector.feeds.kafka import KafkaFeed
 from projector.feeds.postgres import PostgresFeed
-from shared.read_models import GENERATIONS_CHANNEL, VERSION
+from shared.read_models.bookkeeping import GENERATIONS_CHANNEL
+from shared.read_models.generations import VERSION
 from shared.runtime.background import background, begin, end, heard, keep_running
 from shared.runtime.database import FAILURES, Backoff, OwnConnection, Role, connect, listen
 from shared.runtime.settings import Settings, Transport

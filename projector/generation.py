@@ -1,7 +1,7 @@
 """A generation: one PostgreSQL schema with every read model in it. How one comes, goes live and goes."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import asyncpg
@@ -9,8 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable, SetTableComment
 
-from projector.projections import PROJECTIONS
-from shared.read_models import GENERATIONS_CHANNEL, PROJECTED_CHANNEL, VERSION, schema_name
+from shared.read_models.bookkeeping import GENERATIONS_CHANNEL, PROJECTED_CHANNEL
+from shared.read_models.generations import schema_name
+from shared.read_models.read_model import ReadModel
+from shared.read_models.registry import READ_MODELS, version
 from shared.runtime.database import Connection, Role
 
 REGISTER: Final = "INSERT INTO generations (generation, state, version) VALUES ($1, 'building', $2)"
@@ -54,36 +56,35 @@ class Behind(Exception):
     """The generation has not reached what readers have seen already; the message is one sentence."""
 
 
-def metadata(generation: int) -> sa.MetaData:
+def metadata(generation: int, models: Iterable[ReadModel] = READ_MODELS) -> sa.MetaData:
     """Return the tables of a generation, qualified with its schema."""
     whole = sa.MetaData(schema=schema_name(generation))
-    for projection in PROJECTIONS:
-        for table in projection.tables:
-            table.to_metadata(whole, schema=schema_name(generation))
+    for model in models:
+        model.table.to_metadata(whole, schema=schema_name(generation))
     return whole
 
 
-def create_generation_sql(generation: int) -> Iterator[str]:
-    """Yield the statements that make a generation, empty; whoever runs them owns it, the query side may read it."""
-    yield from create_tables_sql(generation)
-    yield from create_indexes_sql(generation)
+def create_generation_sql(generation: int, models: Iterable[ReadModel] = READ_MODELS) -> Iterator[str]:
+    """Yield the statements that make an empty generation: the role that runs them owns it, the query side reads it."""
+    yield from create_tables_sql(generation, models)
+    yield from create_indexes_sql(generation, models)
 
 
-def create_tables_sql(generation: int) -> Iterator[str]:
+def create_tables_sql(generation: int, models: Iterable[ReadModel] = READ_MODELS) -> Iterator[str]:
     """Yield the statements for the schema and its tables, with primary keys only."""
     schema = schema_name(generation)
     yield f"CREATE SCHEMA {schema}"
     yield f"GRANT USAGE ON SCHEMA {schema} TO {Role.QUERY}"
     yield f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO {Role.QUERY}"
-    for table in metadata(generation).sorted_tables:
+    for table in metadata(generation, models).sorted_tables:
         yield _compiled(CreateTable(table))
         if table.comment:
             yield _compiled(SetTableComment(table))
 
 
-def create_indexes_sql(generation: int) -> Iterator[str]:
+def create_indexes_sql(generation: int, models: Iterable[ReadModel] = READ_MODELS) -> Iterator[str]:
     """Yield the statements for the indexes that are no keys: they cost least once the rows are there."""
-    for table in metadata(generation).sorted_tables:
+    for table in metadata(generation, models).sorted_tables:
         for index in sorted(table.indexes, key=lambda index: str(index.name)):
             yield _compiled(CreateIndex(index))
 
@@ -92,12 +93,12 @@ def _compiled(statement: sa.schema.ExecutableDDLElement) -> str:
     return str(statement.compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
 
 
-async def create(connection: Connection, generation: int) -> None:
+async def create(connection: Connection, generation: int, models: Iterable[ReadModel] = READ_MODELS) -> None:
     """Make the tables of a generation and register it as building, at the start of the log."""
     async with connection.transaction():
-        for statement in create_tables_sql(generation):
+        for statement in create_tables_sql(generation, models):
             await connection.execute(statement)
-        await connection.execute(REGISTER, generation, VERSION)
+        await connection.execute(REGISTER, generation, version(models))
         await connection.execute(AT_THE_START, generation)
 
 

@@ -9,11 +9,12 @@ from projector.batch import Batch, Held, LogBatch
 from projector.feeds.kafka import Consumption
 from projector.feeds.membership import Member
 from projector.feeds.postgres import BATCH_LIMIT
-from projector.projections import PROJECTIONS
 from projector.runner import Amendment, Bulk, Runner, open_session
 from projector.verification import fill_applied
 from shared.event_log import head_position
-from shared.read_models import schema_name
+from shared.read_models.generations import schema_name
+from shared.read_models.read_model import ReadModel
+from shared.read_models.registry import READ_MODELS, rebuilt_with
 from shared.runtime.background import background
 from shared.runtime.database import Role, connect
 from shared.runtime.kafka import WrongTopic
@@ -56,7 +57,7 @@ async def load_from_log(
         first = min(advance.old for advance in events.advances)
         await moved(first + int(events.size * share))
 
-    runner = await Runner.open(url, generation, Bulk(stepped, amendments))
+    runner = await Runner.open(url, generation, bulk=Bulk(stepped, amendments))
     try:
         held, _ = await runner.take_over()
         await _fold(runner, held, BULK_LIMIT, target, moved)
@@ -125,11 +126,13 @@ async def _consume(settings: Settings, generation: int, moved: Moved) -> None:
         reader.terminate()
 
 
-async def load_one(url: str, generation: int, served: int, name: str) -> None:
-    """Recompute one projection, with those it is tied to, up to where the served generation is; copy the others."""
-    chosen = [p for p in PROJECTIONS if p.name == name or name in p.tied_to]
-    copied = [table.name for p in PROJECTIONS if p not in chosen for table in p.tables]
-    connection = await open_session(url, generation, large=True)
+async def load_one(
+    url: str, generation: int, served: int, name: str, models: Sequence[ReadModel] = READ_MODELS
+) -> None:
+    """Recompute one read model, with those it is tied to, up to where the served generation is; copy the others."""
+    chosen = rebuilt_with(name, models)
+    copied = [model.table.name for model in models if model not in chosen]
+    connection = await open_session(url, generation, models, large=True)
     try:
         # One snapshot, so that rows and progress belong together.
         async with connection.transaction(isolation="repeatable_read"):
@@ -141,7 +144,7 @@ async def load_one(url: str, generation: int, served: int, name: str) -> None:
             for statement in (COPY_PROGRESS, COPY_QUARANTINE):
                 await connection.execute(statement, generation, served)
             await fill_applied(connection, generation)
-            for statement in (statement for p in chosen for statement in p.statements):
-                await connection.execute(statement)
+            for model in chosen:
+                await connection.execute(f"SELECT pg_temp.fold_{model.name}()")
     finally:
         connection.terminate()

@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from projector.batch import Poison, fill_where, lift_where
-from projector.projections import PROJECTIONS, STATEMENTS
-from shared.read_models import PROJECTED_CHANNEL, schema_name
+from shared.read_models.bookkeeping import PROJECTED_CHANNEL
+from shared.read_models.generations import schema_name
+from shared.read_models.read_model import Owner, ReadModel
+from shared.read_models.registry import READ_MODELS, folded
 from shared.runtime.database import Connection, Record
 from shared.runtime.metrics import QUARANTINED
 
@@ -52,10 +54,6 @@ SHOW: Final = "SELECT * FROM quarantine WHERE quarantine_id = $1"
 DROP: Final = "DELETE FROM quarantine WHERE quarantine_id = $1"
 LOCK_PROGRESS: Final = "SELECT position FROM progress WHERE generation = $1 AND partition = $2 FOR UPDATE"
 
-LEAVE_LEVELS: Final = """
-INSERT INTO moves (old_achievements, old_points)
-SELECT total_achievements, total_points FROM user_totals WHERE user_id = $1
-"""
 AND_APPLICABLE: Final = """ AND position <= $2 AND position NOT IN (
     SELECT position FROM quarantine
     WHERE generation = $3 AND NOT applied AND position IS NOT NULL AND quarantine_id <> $4)"""
@@ -69,19 +67,6 @@ UNMARK: Final = """
 DELETE FROM incomplete_users WHERE user_id = $1 AND NOT EXISTS (
     SELECT FROM quarantine WHERE generation = $2 AND user_id = $1 AND NOT applied)
 """
-
-
-USER: Final = "user_id"
-ACHIEVEMENT: Final = "achievement_id"
-
-
-def tables_of(owner: str) -> Sequence[str]:
-    """Return the tables whose rows follow from the events of one user, or of one achievement.
-
-    A row with a user is the user's, whatever achievement it names.
-    """
-    folded = (table for projection in PROJECTIONS if projection.statements for table in projection.tables)
-    return [table.name for table in folded if next((c for c in (USER, ACHIEVEMENT) if c in table.c), None) == owner]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +158,7 @@ async def drop(connection: Connection, quarantine_id: int) -> bool:
     return await connection.execute(DROP, quarantine_id) == "DELETE 1"
 
 
-async def retry(connection: Connection, quarantine_id: int) -> None:
+async def retry(connection: Connection, quarantine_id: int, models: Iterable[ReadModel] = READ_MODELS) -> None:
     """Apply a record's event from the log, in one transaction, on a session like a projector's own.
 
     The rows of a user or an achievement are folded anew from their events: later ones may have been applied. Raises
@@ -186,27 +171,32 @@ async def retry(connection: Connection, quarantine_id: int) -> None:
         if schema_name(row["generation"]) != await connection.fetchval("SELECT current_schema()"):
             raise NothingToRetry("The record is of a generation that is gone; drop it.")
         if not row["applied"]:
-            await _apply(connection, row)
+            await _apply(connection, row, models)
         await connection.execute(DROP, quarantine_id)
         if row["user_id"] is not None:
             await connection.execute(UNMARK, row["user_id"], row["generation"])
         await connection.execute(f"NOTIFY {PROJECTED_CHANNEL}")
 
 
-async def _apply(connection: Connection, row: Record) -> None:
+async def _apply(connection: Connection, row: Record, models: Iterable[ReadModel]) -> None:
     if row["position"] is None:
         raise NothingToRetry("The record says no position in the log, so nothing can be applied; drop it.")
     projected = await connection.fetchval(LOCK_PROGRESS, row["generation"], row["partition"])
     if row["user_id"] is None:
-        owner, condition = ACHIEVEMENT, EVENTS_OF_ACHIEVEMENT
-        whose = await connection.fetchval(ACHIEVEMENT_OF, row["position"])
+        condition, whose = EVENTS_OF_ACHIEVEMENT, await connection.fetchval(ACHIEVEMENT_OF, row["position"])
+        await _withdraw(connection, Owner.ACHIEVEMENT, whose, models)
     else:
-        owner, condition, whose = USER, EVENTS_OF_USER, row["user_id"]
-        await connection.execute(LEAVE_LEVELS, whose)
-    for table in tables_of(owner):
-        await connection.execute(f"DELETE FROM {table} WHERE {owner} = $1", whose)  # noqa: S608 - our own names
+        condition, whose = EVENTS_OF_USER, row["user_id"]
+        await _withdraw(connection, Owner.USER, whose, models)
     arguments = whose, projected, row["generation"], row["quarantine_id"]
     await fill_where(connection, condition, *arguments)
     await lift_where(connection, condition, *arguments)
-    for statement in STATEMENTS:
-        await connection.execute(statement)
+    await connection.execute("SELECT pg_temp.fold()")
+
+
+async def _withdraw(connection: Connection, owner: Owner, whose: int, models: Iterable[ReadModel]) -> None:
+    """Delete an owner's rows, and tell the read models that sum them up."""
+    for model in reversed([model for model in folded(models) if model.owner is owner]):
+        if model.withdraw:
+            await connection.execute(model.withdraw, whose)
+        await connection.execute(f"DELETE FROM {model.table.name} WHERE {owner} = $1", whose)  # noqa: S608 - our own names

@@ -15,11 +15,11 @@ from projector import generation as generations
 from projector.batch import MissingEvents, UnknownEvents
 from projector.generation import Behind, NotThere, create_indexes_sql, hand_over, metadata, switch
 from projector.loading import NoKafka, catch_up, load_from_kafka, load_from_log, load_one
-from projector.projections import PROJECTIONS
 from projector.runner import open_session
 from projector.verification import Verification, verify
 from shared.event_log import head_position
-from shared.read_models import VERSION, served_generation
+from shared.read_models.generations import VERSION, served_generation
+from shared.read_models.registry import READ_MODELS, folded
 from shared.runtime.database import FAILURES, Connection, OwnConnection, Role, connect
 from shared.runtime.settings import Settings
 
@@ -197,8 +197,8 @@ async def renew(settings: Settings, announce: Callable[[str], None]) -> None:
 
 
 def rebuildable() -> list[str]:
-    """Return the names of the projections that can be rebuilt by themselves."""
-    return [projection.name for projection in PROJECTIONS if projection.statements]
+    """Return the names of the read models that can be rebuilt by themselves."""
+    return [model.name for model in folded(READ_MODELS)]
 
 
 async def drop_unfinished(url: str) -> int | None:

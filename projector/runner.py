@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -11,9 +10,11 @@ import asyncpg
 
 from projector import batch
 from projector.batch import Batch, Held, LogBatch, Poison, Record, RecordBatch, UnknownEvents, UnreadableEvent
-from projector.projections import PROJECTIONS
 from projector.quarantine import put_aside, quarantine_runs, runs_of
-from shared.read_models import PROJECTED_CHANNEL, schema_name
+from shared.read_models.bookkeeping import PROJECTED_CHANNEL
+from shared.read_models.generations import schema_name
+from shared.read_models.read_model import ReadModel
+from shared.read_models.registry import READ_MODELS, fold_functions, folded
 from shared.runtime.database import COMMAND_TIMEOUT, Connection, OwnConnection, Role, connect
 from shared.runtime.metrics import BATCH_SECONDS, PROJECTED, TAKEOVERS
 
@@ -33,26 +34,6 @@ RETURNING partition, position, epoch, kafka_offset
 """
 
 
-def _project_function() -> str:
-    """Return the function that folds `batch` in one call, with plans that are made once for a session."""
-    steps = []
-    for projection in PROJECTIONS:
-        # The language has another word for a query whose answer nobody wants.
-        body = "; ".join(re.sub(r"^\s*SELECT", "PERFORM", statement) for statement in projection.statements)
-        if body:
-            steps.append(f"IF found_types && '{{{','.join(projection.types)}}}'::text[] THEN {body}; END IF;")
-    return f"""
-CREATE OR REPLACE FUNCTION pg_temp.project() RETURNS void LANGUAGE plpgsql AS $project$
-DECLARE found_types text[] := ARRAY(SELECT DISTINCT type FROM batch);
-BEGIN
-    {" ".join(steps)}
-    PERFORM pg_notify('{PROJECTED_CHANNEL}', '');
-END $project$
-"""  # noqa: S608 - put together from constants
-
-
-PROJECT_FUNCTION: Final = _project_function()
-
 SHORT: Final = 1_000
 """Events that are folded in one call at the most; where there are more, the calls are not what takes the time."""
 
@@ -71,7 +52,7 @@ BEGIN
     INSERT INTO batch {batch.decoded(batch.in_range("$7", "$8", "$9"))};
     GET DIAGNOSTICS affected = ROW_COUNT;
     IF affected <> $8 - $7 THEN RAISE EXCEPTION 'an event is missing, or of another version'; END IF;
-    PERFORM pg_temp.project();
+    PERFORM pg_temp.fold();
 END $project$
 """
 
@@ -133,13 +114,14 @@ class Bulk:
         await connection.execute("ANALYZE batch")
 
 
-async def open_session(url: str, generation: int, *, large: bool) -> OwnConnection:
-    """Connect as a projector of this generation, with `batch` there, small or large. Raises one of UNREACHABLE."""
+async def open_session(
+    url: str, generation: int, models: Sequence[ReadModel] = READ_MODELS, *, large: bool
+) -> OwnConnection:
+    """Connect as a projector of this generation, with an empty `batch` and the folds. Raises one of UNREACHABLE."""
     settings = {**(batch.BULK_SESSION if large else batch.SESSION), "search_path": f"{schema_name(generation)}, public"}
     timeout = None if large else COMMAND_TIMEOUT
     connection = await connect(url, Role.PROJECTOR, settings, command_timeout=timeout)
-    # A large batch is folded statement by statement, each planned for it.
-    for statement in batch.CREATE if large else (*batch.CREATE, PROJECT_FUNCTION, _range_function()):
+    for statement in (*batch.CREATE, *fold_functions(models), _range_function()):
         await connection.execute(statement)
     return connection
 
@@ -147,14 +129,18 @@ async def open_session(url: str, generation: int, *, large: bool) -> OwnConnecti
 class Runner:
     """A connection that writes one generation."""
 
-    def __init__(self, connection: OwnConnection, generation: int, bulk: Bulk | None) -> None:
-        self._connection, self._bulk = connection, bulk
+    def __init__(
+        self, connection: OwnConnection, generation: int, models: Sequence[ReadModel], bulk: Bulk | None
+    ) -> None:
+        self._connection, self._models, self._bulk = connection, models, bulk
         self.generation = generation
 
     @classmethod
-    async def open(cls, url: str, generation: int, bulk: Bulk | None = None) -> Self:
+    async def open(
+        cls, url: str, generation: int, models: Sequence[ReadModel] = READ_MODELS, *, bulk: Bulk | None = None
+    ) -> Self:
         """Connect for a generation, for batches that are small, or very large ones. Raises one of UNREACHABLE."""
-        return cls(await open_session(url, generation, large=bulk is not None), generation, bulk)
+        return cls(await open_session(url, generation, models, large=bulk is not None), generation, models, bulk)
 
     def close(self) -> None:
         """Drop the connection, and with it a transaction that is under way."""
@@ -233,20 +219,20 @@ class Runner:
             if self._bulk:
                 await self._fold_in_bulk(events, self._bulk)
             else:
-                await self._connection.execute("SELECT pg_temp.project()")
+                await self._connection.execute("SELECT pg_temp.fold()")
         return filled
 
     async def _fold_in_bulk(self, events: Batch, bulk: Bulk) -> None:
         await bulk.prepare(self._connection)
         empty = all(advance.old == 0 for advance in events.advances)
-        for number, projection in enumerate(PROJECTIONS, 1):
-            await bulk.stepped(events, number / (len(PROJECTIONS) + 1))
-            late = projection.keyed_late if empty else ()
-            for table in late:
+        chosen = folded(self._models)
+        for number, model in enumerate(chosen, 1):
+            await bulk.stepped(events, number / (len(chosen) + 1))
+            table = model.table
+            if keyed_late := empty and model.keyed_late:
                 await self._connection.execute(f"ALTER TABLE {table.name} DROP CONSTRAINT {table.name}_pkey")
-            for statement in projection.statements:
-                await self._connection.execute(statement)
-            for table in late:
+            await self._connection.execute(f"SELECT pg_temp.fold_{model.name}()")
+            if keyed_late:
                 key = ", ".join(column.name for column in table.primary_key.columns)
                 await self._connection.execute(f"ALTER TABLE {table.name} ADD PRIMARY KEY ({key})")
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from projector.batch import array_literal, create_where, lift_where
-from projector.definitions import DEFINITIONS, PREPARE
 from projector.runner import open_session
-from shared.read_models import schema_name
+from shared.read_models.generations import schema_name
+from shared.read_models.read_model import ReadModel
+from shared.read_models.registry import READ_MODELS, folded
 from shared.runtime.database import Connection
 
 SHOWN: Final = 3
@@ -53,17 +54,14 @@ class Verification:
         return sum(check.differing for check in self.tables)
 
 
-async def verify(url: str, generation: int) -> Verification:
+async def verify(url: str, generation: int, models: Sequence[ReadModel] = READ_MODELS) -> Verification:
     """Compare every table that follows from the log, in one snapshot. Raises a database error."""
-    connection = await open_session(url, generation, large=True)
+    connection = await open_session(url, generation, models, large=True)
     try:
         async with connection.transaction(isolation="repeatable_read"):
             position = await connection.fetchval("SELECT read_position($1)", generation)
             await fill_applied(connection, generation)
-            for statement in PREPARE:
-                await connection.execute(statement)
-            schema = schema_name(generation)
-            checks = [await _check(connection, f"{schema}.{table}", rows) for table, rows in DEFINITIONS.items()]
+            checks = [await _check(connection, generation, model) for model in folded(models)]
         found = Verification(generation, position, checks)
         await connection.execute(NOTE, generation, position, found.drift)
     finally:
@@ -80,9 +78,13 @@ async def fill_applied(connection: Connection, generation: int) -> None:
     await connection.execute("ANALYZE batch")
 
 
-async def _check(connection: Connection, table: str, wanted: str) -> TableCheck:
-    name = table.partition(".")[2]
-    found = f"SELECT * FROM {table}"  # noqa: S608 - our own names
+async def _check(connection: Connection, generation: int, model: ReadModel) -> TableCheck:
+    name, defined = model.table.name, f"defined_{model.name}"
+    columns = ", ".join(column.name for column in model.table.columns)
+    await connection.execute(f"CREATE TEMPORARY TABLE {defined} ({columns}) ON COMMIT DROP AS {model.definition}")
+    await connection.execute(f"ANALYZE {defined}")
+    wanted = f"SELECT * FROM {defined}"  # noqa: S608 - our own names
+    found = f"SELECT * FROM {schema_name(generation)}.{name}"  # noqa: S608 - our own names
     sums = [await connection.fetchrow(CHECKSUM.format(rows=rows)) for rows in (wanted, found)]
     rows = sums[0]["rows"] if sums[0] else 0
     if sums[0] == sums[1]:

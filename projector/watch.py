@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from projector.following import Following
-from shared.read_models import VERSION
+from shared.read_models.generations import VERSION
 from shared.runtime.database import Connection, Record
 from shared.runtime.settings import Settings, Transport
 from shared.runtime.stalls import Stalls

@@ -12,7 +12,7 @@ from projector.runner import Amendment
 from shared.domain.days import is_timezone
 from shared.domain.names import InvalidName, achievement_name
 from shared.event_log import head_position
-from shared.read_models import schema_name, served_generation
+from shared.read_models.generations import schema_name, served_generation
 from shared.runtime.database import Connection
 
 OTHER_POINTS: Final = """

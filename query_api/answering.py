@@ -12,7 +12,7 @@ from query_api.reading import Reader, Reading
 from shared.domain.errors import DomainError
 from shared.event_log import head_position
 from shared.freshness import Freshness
-from shared.read_models import visible_position
+from shared.read_models.generations import visible_position
 from shared.representations import to_json
 from shared.runtime.database import Record
 from shared.runtime.documentation import LAST_NUMBER

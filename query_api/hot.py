@@ -25,7 +25,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from query_api.reading import Snapshot
 from query_api.today import QUARTER
 from shared.freshness import Promises
-from shared.read_models import PROJECTED_CHANNEL, SERVED
+from shared.read_models.bookkeeping import PROJECTED_CHANNEL
+from shared.read_models.generations import SERVED
 from shared.runtime.background import background, heard
 from shared.runtime.database import FAILURES, Backoff, OwnConnection, Pool, Record, Role, connect, listen
 from shared.runtime.http import PREFIX

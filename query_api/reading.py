@@ -14,7 +14,7 @@ from typing import Any
 import asyncpg
 
 from shared.freshness import Promises
-from shared.read_models import SERVED, schema_name, served_generation
+from shared.read_models.generations import SERVED, schema_name, served_generation
 from shared.runtime.database import Connection, Pool, Record
 from shared.runtime.problems import Problem, unavailable
 

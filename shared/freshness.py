@@ -5,7 +5,8 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 
-from shared.read_models import PROJECTED_CHANNEL, visible_position
+from shared.read_models.bookkeeping import PROJECTED_CHANNEL
+from shared.read_models.generations import visible_position
 from shared.runtime.background import background, heard
 from shared.runtime.database import FAILURES, Pool, Role, listen
 

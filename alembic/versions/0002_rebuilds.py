@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from alembic import op
 from projector.generation import create_generation_sql
-from shared.read_models import VERSION, schema_name
+from shared.read_models.generations import VERSION, schema_name
 
 revision = "0002"
 down_revision = "0001"

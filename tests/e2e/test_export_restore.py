@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import zstandard
 
-from shared.read_models import SERVED, schema_name
+from shared.read_models.generations import SERVED, schema_name
 from tests.support.deployments import Laurels, fetch
 from tests.support.processes import run
 

@@ -13,7 +13,7 @@ import pytest
 
 from projector.rebuild import rebuildable, turn
 from projector.verification import verify
-from shared.read_models import schema_name
+from shared.read_models.generations import schema_name
 from tests.contract.helpers import assert_problem
 from tests.support.clients import every_read
 from tests.support.deployments import Laurels, embedded, fetch
@@ -51,6 +51,12 @@ class Tampering:
 TAMPERINGS = {
     "users": Tampering("UPDATE {g}.users SET user_language = 'ru' WHERE user_id = 3", "users", 2, "(3,cyd,cyd,ru,"),
     "achievements": Tampering(
+        "UPDATE {g}.achievements SET achievement_point = 11 WHERE achievement_id = 2",
+        "achievements",
+        2,
+        "unexpected: (2,en,11,",
+    ),
+    "texts": Tampering(
         "DELETE FROM {g}.achievement_texts WHERE achievement_id = 2", "achievement_texts", 1, "missing: (2,en,Swim,"
     ),
     "user_awards": Tampering("DELETE FROM {g}.user_awards WHERE user_id = 3", "user_awards", 1, "missing: (3,"),
@@ -60,7 +66,10 @@ TAMPERINGS = {
     "streaks": Tampering(
         "UPDATE {g}.user_streaks SET streak_days = 365 WHERE user_id = 3", "user_streaks", 2, ",365,2025-06-01,"
     ),
-    "difference": Tampering(
+    "count_levels": Tampering(
+        "UPDATE {g}.count_levels SET users = 7 WHERE total_achievements = 1", "count_levels", 2, "unexpected: (1,7)"
+    ),
+    "points_levels": Tampering(
         "UPDATE {g}.points_levels SET gap_below = 21 WHERE total_points = 30",
         "points_levels",
         2,

@@ -17,7 +17,7 @@ from projector.verification import verify
 from shared.events import codec
 from shared.events.cloudevents import MalformedRecord, from_record
 from shared.events.envelope import partition_of
-from shared.read_models import schema_name, served_generation
+from shared.read_models.generations import schema_name, served_generation
 from tests.faults.cluster import TOPIC, Cluster
 from tests.faults.load import Acknowledged, Load
 from tests.support import oracle

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -18,6 +18,8 @@ from projector.rebuild import rebuildable
 from projector.runner import TakenOver
 from shared.events.codec import SCHEMA_VERSIONS, UPCASTERS
 from shared.events.envelope import RecordedEvent
+from shared.read_models.read_model import ReadModel
+from shared.read_models.registry import READ_MODELS
 from tests.support import oracle
 from tests.support.histories import (
     START,
@@ -457,13 +459,19 @@ def test_an_eventful_life_is_projected(log: ProjectedLog) -> None:
 def broken(log: ProjectedLog, request: pytest.FixtureRequest) -> Iterator[None]:
     """Put one fault into the projections."""
     sound, broken = TWINS[request.param]
-    text = runner.PROJECT_FUNCTION.replace(sound, broken)
-    assert text != runner.PROJECT_FUNCTION, "the fault has nowhere to go: the projection reads differently now"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "PROJECT_FUNCTION", text)
-        synchronously(log.reopen())
-        yield
+    assert any(sound in model.fold for model in READ_MODELS), "the fault has nowhere to go: the folds read differently"
+    synchronously(log.reopen([_broken(model, sound, broken) for model in READ_MODELS]))
+    yield
     synchronously(log.reopen())
+
+
+def _broken(model: ReadModel, sound: str, broken: str) -> ReadModel:
+    class Broken(ReadModel):
+        @property
+        def fold(self) -> str:
+            return model.fold.replace(sound, broken)
+
+    return Broken(**{field.name: getattr(model, field.name) for field in fields(model)})
 
 
 @pytest.mark.usefixtures("broken")

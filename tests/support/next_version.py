@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 
 import sqlalchemy as sa
 
-from shared import read_models
 from shared.events import codec, types
+from shared.read_models import users
+from shared.read_models.read_model import ReadModel
 from shared.runtime.process import run
 from shared.runtime.server import serve
 
@@ -28,11 +29,6 @@ class UserCreated(types.UserCreated):
     origin: str = V2_ORIGIN
 
 
-def _raise_the_version() -> None:
-    read_models.SERVED = read_models.SERVED.replace("version = 1", "version = 2")  # type: ignore[misc]
-    read_models.VERSION = 2  # type: ignore[misc]
-
-
 def _change_the_event() -> None:
     types.UserCreated = UserCreated  # type: ignore[misc]
     types.EVENT_TYPES["user-created"] = UserCreated
@@ -40,24 +36,34 @@ def _change_the_event() -> None:
     codec.UPCASTERS["user-created", 1] = lambda data: {**data, "origin": V1_ORIGIN}
 
 
-def _change_the_projection() -> None:
-    projections = importlib.import_module("projector.projections")
-    users = importlib.import_module("projector.projections.users")
-    users.users.append_column(sa.Column("origin", sa.Text))
-    statement = (
-        users.PROJECT.replace(
-            "recorded_at AS updated_at, position",
-            "recorded_at AS updated_at, position, max(data ->> 'origin') OVER (PARTITION BY user_id) AS origin",
+class NextUsers(ReadModel):
+    """Profiles with where the user came from."""
+
+    @property
+    def fold(self) -> str:
+        """The fold that keeps it."""
+        sound: str = ReadModel.fold.fget(self)  # type: ignore[attr-defined]
+        return (
+            sound.replace(
+                "recorded_at AS updated_at, position",
+                "recorded_at AS updated_at, position, max(data ->> 'origin') OVER (PARTITION BY user_id) AS origin",
+            )
+            .replace("created_at, updated_at, updated_position)", "created_at, updated_at, updated_position, origin)")
+            .replace("created_at, updated_at, position FROM", "created_at, updated_at, position, origin FROM")
         )
-        .replace("created_at, updated_at, updated_position)", "created_at, updated_at, updated_position, origin)")
-        .replace("created_at, updated_at, position FROM", "created_at, updated_at, position, origin FROM")
-    )
-    changed = replace(users.PROJECTION, statements=(statement,))
-    every = tuple(changed if p is users.PROJECTION else p for p in projections.PROJECTIONS)
-    _set(projections, PROJECTIONS=every, STATEMENTS=tuple(text for p in every for text in p.statements))
-    definitions = importlib.import_module("projector.definitions")
-    definition = definitions.DEFINITIONS["users"].replace("l.position\n", "l.position, c.data ->> 'origin'\n")
-    definitions.DEFINITIONS["users"] = definition
+
+    @property
+    def definition(self) -> str:
+        """The definition that has it."""
+        sound: str = ReadModel.definition.fget(self)  # type: ignore[attr-defined]
+        return sound.replace("l.position\n", "l.position, c.data ->> 'origin'\n")
+
+
+def _change_the_read_model() -> None:
+    users.TABLE.append_column(sa.Column("origin", sa.Text))
+    now = users.READ_MODEL
+    fields = {name: getattr(now, name) for name in ReadModel.__dataclass_fields__}
+    _set(users, READ_MODEL=NextUsers(**{**fields, "version": now.version + 1}))
 
 
 def _change_the_reads() -> None:
@@ -81,7 +87,7 @@ def _set(module: Any, **names: object) -> None:  # noqa: ANN401 - of a module on
 
 def main() -> None:
     """Change what is to be changed before anything else is imported, and start."""
-    for change in (_raise_the_version, _change_the_event, _change_the_projection, _change_the_reads):
+    for change in (_change_the_event, _change_the_read_model, _change_the_reads):
         change()
     module, *arguments = sys.argv[1:]
     if module == "cli":

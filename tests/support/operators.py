@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 from subprocess import CompletedProcess
 from typing import Any
 
-from projector.projections import PROJECTIONS
-from shared.read_models import schema_name
+from shared.read_models.generations import schema_name
+from shared.read_models.registry import READ_MODELS
 from tests.support.deployments import Laurels, fetch
 
 API = "/api/v1"
-TABLES = tuple(table.name for projection in PROJECTIONS for table in projection.tables)
+TABLES = tuple(model.table.name for model in READ_MODELS)
 FIRST_DAY = datetime(2025, 3, 1, 12, tzinfo=UTC)
 
 

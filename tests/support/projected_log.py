@@ -25,7 +25,9 @@ from query_api.time_travel import EVERYTHING
 from shared.events.cloudevents import Consumed, from_record, to_headers
 from shared.events.envelope import RecordedEvent, partition_of
 from shared.freshness import Promises
-from shared.read_models import schema_name, visible_position
+from shared.read_models.generations import schema_name, visible_position
+from shared.read_models.read_model import ReadModel
+from shared.read_models.registry import READ_MODELS
 from shared.runtime.database import OwnConnection, Role, connect, open_pool
 from shared.runtime.database import Record as DatabaseRecord
 from tests.support import oracle
@@ -93,10 +95,10 @@ class ProjectedLog:
         pool = await stack.enter_async_context(open_pool(url, Role.QUERY, size=1, settings=SESSION))
         return cls(url, admin, await Runner.open(url, GENERATION), Reader(pool, Promises()), stack)
 
-    async def reopen(self) -> None:
-        """Have a new runner, which prepares the projections as they are now."""
+    async def reopen(self, models: Sequence[ReadModel] = READ_MODELS) -> None:
+        """Have a new runner, which folds into these read models."""
         self._runner.close()
-        self._runner = await Runner.open(self.url, GENERATION)
+        self._runner = await Runner.open(self.url, GENERATION, models)
 
     async def close(self) -> None:
         """Drop every connection."""

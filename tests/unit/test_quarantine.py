@@ -1,8 +1,9 @@
 """Runs of strange records, and the tables that are folded again when an event is retried."""
 
 from projector.batch import Poison
-from projector.projections import PROJECTIONS
-from projector.quarantine import ACHIEVEMENT, USER, Run, runs_of, tables_of
+from projector.quarantine import Run, runs_of
+from shared.read_models.read_model import Owner
+from shared.read_models.registry import READ_MODELS
 
 
 def strange(partition: int, offset: int, error: str = "strange") -> tuple[Poison, Exception]:
@@ -26,14 +27,8 @@ def test_alike_records_next_to_each_other_are_one_run() -> None:
     ] == runs_of(records)
 
 
-def test_every_table_of_users_and_achievements_is_folded_again() -> None:
+def test_a_row_is_owned_by_whom_it_names() -> None:
     """Whatever read model is added: rows that name a user or an achievement are deleted before a retry."""
-    named = {
-        table.name
-        for projection in PROJECTIONS
-        for table in projection.tables
-        if {USER, ACHIEVEMENT} & set(table.c.keys())
-    }
-
-    # Who is incomplete follows from the quarantine itself.
-    assert sorted(named - {"incomplete_users"}) == sorted([*tables_of(USER), *tables_of(ACHIEVEMENT)])
+    for model in READ_MODELS:
+        named = [owner for owner in (Owner.USER, Owner.ACHIEVEMENT) if owner in model.table.c]
+        assert model.owner is next(iter(named), Owner.NONE)

@@ -1,19 +1,13 @@
-"""What both ends of the read side share: which generations there are, and how far each partition has been projected.
+"""The tables that say which generations there are, how far each is, and what is in quarantine.
 
-A generation is a PostgreSQL schema, `generation_N`, with one full set of read models. Its tables belong to the
-projector (`projector/projections/`); the tables here say which generation is served and where it stands. A generation
-is *building*, then stands *by*, followed by the projectors of its version, and at most one of all is *live*.
+A generation is *building*, then on *standby*, followed by the projectors of its version, and at most one of all is
+*live*.
 """
 
 from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB
-
-from shared.runtime.database import Connection
-
-VERSION: Final = 1
-"""That of the read models which this code fills and reads: raised whenever a projection would give other rows."""
 
 metadata = sa.MetaData()
 
@@ -103,33 +97,3 @@ PROJECTED_CHANNEL: Final = "laurels_projected"
 
 GENERATIONS_CHANNEL: Final = "laurels_generations"
 """NOTIFY channel: a generation came, went or went live."""
-
-# While versions change, services of the older one go on with its generation for as long as it is followed.
-SERVED: Final = f"""
-SELECT generation FROM generations WHERE state <> 'building'
-ORDER BY version = {VERSION} DESC, state = 'live' DESC, generation DESC LIMIT 1
-"""  # noqa: S608 - put together from constants
-"""The generation that this version of the code reads: the live one, unless that is of another version."""
-
-
-def schema_name(generation: int) -> str:
-    """Return the PostgreSQL schema that holds a generation's tables."""
-    return f"generation_{generation}"
-
-
-async def served_generation(connection: Connection) -> int:
-    """Return the number of the generation that reads are served from."""
-    return int(await connection.fetchval(SERVED))
-
-
-async def visible_position(connection: Connection) -> int:
-    """Return the Read-Position of the served generation: every event up to it is in the read models."""
-    return int(await connection.fetchval(f"SELECT read_position(({SERVED}))"))
-
-
-TROUBLE_SECONDS: Final = 10
-PARTITION_TROUBLES: Final = f"""
-SELECT partition, cause FROM partition_troubles
-WHERE generation = $1 AND noted_at > now() - interval '{TROUBLE_SECONDS} seconds' ORDER BY partition
-"""  # noqa: S608 - put together from constants
-"""What holds up a generation's partitions now, as the projectors say it."""
