@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 import asyncpg
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from query_api.reading import Snapshot
+from query_api.reading import Snapshot, face_in_transaction
 from query_api.today import QUARTER
 from shared.freshness import Promises
 from shared.read_models.bookkeeping import PROJECTED_CHANNEL
@@ -215,7 +215,8 @@ class HotAnswers:
             place = _place(await connection.fetchrow(WHERE))
             if place == self._settled:
                 return
-            snapshot = Snapshot(connection, place.generation)
+            await face_in_transaction(connection, place.generation)
+            snapshot = Snapshot(connection)
             asked, self._asked = self._asked, {}
             for question, (app, scope) in asked.items():
                 queries = replace(scope["app"].state.queries, reader=snapshot)

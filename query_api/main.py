@@ -7,12 +7,12 @@ from fastapi import FastAPI
 
 from query_api.answering import Service
 from query_api.hot import HotReads, hot_answers
-from query_api.reading import SESSION, Reader
+from query_api.reading import Reader, open_reading_pool
 from query_api.routes import ROUTES
 from shared.freshness import Promises, following
 from shared.gauges import refresh_positions
 from shared.runtime import checks
-from shared.runtime.database import Role, open_pool
+from shared.runtime.database import Role
 from shared.runtime.http import create_app
 from shared.runtime.operations import Check, operations
 from shared.runtime.protection import Protection
@@ -30,7 +30,7 @@ async def queries(
     `alone` says that no other process serves this database: whatever a client was promised is in `promises`.
     """
     async with (
-        open_pool(settings.database_url, Role.QUERY, size=POOL_SIZE, settings=SESSION) as pool,
+        open_reading_pool(settings.database_url, size=POOL_SIZE) as pool,
         following(settings.database_url, Role.QUERY, pool, promises) as (freshness, watching),
         hot_answers(settings.database_url, pool, promises if alone else None) as (hot, keeping),
     ):

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 
+from query_api.queries import response
 from shared.freshness import Promises
-from shared.read_models.generations import SERVED, schema_name, served_generation
-from shared.runtime.database import Connection, Pool, Record
+from shared.read_models.generations import schema_name, served_generation
+from shared.runtime.database import Connection, OwnConnection, Pool, Record, Role, open_pool
 from shared.runtime.problems import Problem, unavailable
 
 logger = logging.getLogger(__name__)
@@ -28,13 +29,10 @@ RECOMPUTATIONS = 2
 """How many may run at a time in one process, so that they leave connections and processors to other reads."""
 RECOMPUTE_SECONDS = 10
 
-# Sub-selects, so that neither is asked again for every row.
-WRAPPED = f"""
-SELECT ({SERVED}) AS served, (SELECT read_position({{generation}})) AS read_position, asked.number, answer.*
-FROM {{asked}} LEFT JOIN LATERAL (SELECT true AS found, q.* FROM ({{query}}) AS q) AS answer ON true
-"""  # noqa: S608 - put together from constants
 ONCE = "(SELECT 1 AS number) AS asked"
 EACH = "unnest({arrays}) WITH ORDINALITY AS asked ({names}, number)"
+# What a session that reads a generation is set to; for one transaction, if $2.
+FACE = "SELECT set_config('search_path', $1 || ', public', $2), set_config('laurels.generation', $3, $2)"
 
 GROUPS_AT_ONCE = 2
 """Groups of one look-up that are under way: the database answers one while this process works on the other."""
@@ -85,7 +83,7 @@ class Lookup:
         arrays = ", ".join(f"${number}::{name}[]" for number, name in enumerate(self.types, 1))
         names = ", ".join(f"argument_{number}" for number in range(1, len(self.types) + 1))
         asked = EACH.format(arrays=arrays, names=names)
-        return WRAPPED.replace("{asked}", asked).replace("{query}", _PARAMETER.sub(self._argument, self.query))
+        return response(_PARAMETER.sub(self._argument, self.query), asked)
 
     def _argument(self, parameter: re.Match[str]) -> str:
         number = int(parameter[1])
@@ -94,7 +92,7 @@ class Lookup:
 
 @cache
 def _asked_once(query: str) -> str:
-    return WRAPPED.replace("{asked}", ONCE).replace("{query}", query)
+    return response(query, ONCE)
 
 
 _PARAMETER = re.compile(r"\$(\d+)")
@@ -111,14 +109,32 @@ class _Group:
     under_way: int = 0
 
 
+class Session(OwnConnection):
+    """A connection of the pool, which remembers the generation that it reads."""
+
+    generation = 0
+
+    async def face(self, generation: int) -> None:
+        """Read this generation from now on."""
+        if self.generation != generation:
+            await self.execute(FACE, schema_name(generation), False, str(generation))  # noqa: FBT003 - an argument of SQL
+            self.generation = generation
+
+
+@contextlib.asynccontextmanager
+async def open_reading_pool(url: str, *, size: int) -> AsyncIterator[Pool]:
+    """Open a pool of `Session`."""
+    async with open_pool(url, Role.QUERY, size=size, settings=SESSION, connection_class=Session) as pool:
+        yield pool
+
+
 class Reader:
-    """Asks the generation that is served. Queries name its tables as `{g}.table`, and it itself as `{generation}`."""
+    """Asks the generation that is served, over a pool of `Session`."""
 
     def __init__(self, pool: Pool, promises: Promises, recompute_seconds: float = RECOMPUTE_SECONDS) -> None:
         self.pool = pool
         self._promises = promises
         self._generation = 0
-        self._texts: dict[tuple[str, int], str] = {}
         self._groups: dict[Lookup, _Group] = {}
         self._serving: set[asyncio.Task[None]] = set()
         self._recompute_seconds = recompute_seconds
@@ -178,7 +194,9 @@ class Reader:
                 # Other reads may learn of another generation while this one waits, so it keeps to its own.
                 generation = self._generation
                 try:
-                    rows = await connection.fetch(self._text(text, generation), *arguments)
+                    # The pool hands out proxies of Session, whose type asyncpg does not know.
+                    await cast("Session", connection).face(generation)
+                    rows = await connection.fetch(text, *arguments)
                 except DROPPED:
                     self._switch(await served_generation(connection))
                     continue
@@ -234,15 +252,7 @@ class Reader:
         return unavailable(detail, code=code, retry_after=max(1, round(self._recompute_seconds)))
 
     def _switch(self, generation: int) -> None:
-        if generation != self._generation:
-            self._generation = generation
-            self._texts.clear()
-
-    def _text(self, text: str, generation: int) -> str:
-        qualified = self._texts.get((text, generation))
-        if qualified is None:
-            qualified = self._texts[text, generation] = _qualified(text, generation)
-        return qualified
+        self._generation = generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,12 +260,15 @@ class Snapshot:
     """Reads as Reader does, though one question after another in a transaction; what it reads is told nobody yet."""
 
     connection: Connection
-    generation: int
 
     async def read(self, query: str, *arguments: Any) -> Reading:  # noqa: ANN401 - whatever PostgreSQL takes
         """Return the answer of this generation. Raises a database error."""
-        rows = await self.connection.fetch(_qualified(_asked_once(query), self.generation), *arguments)
-        return _found(rows)
+        return _found(await self.connection.fetch(_asked_once(query), *arguments))
+
+
+async def face_in_transaction(connection: Connection, generation: int) -> None:
+    """Read this generation until the transaction ends."""
+    await connection.execute(FACE, schema_name(generation), True, str(generation))  # noqa: FBT003 - an argument of SQL
 
 
 _UNSTEADY = "the served generation changed with every attempt"
@@ -268,13 +281,10 @@ async def _recomputed(connection: Connection, ends: float, query: str, arguments
         await connection.execute(LIMITED, str(round(left * 1000)))
         generation = await served_generation(connection)
         position: int = await connection.fetchval("SELECT read_position($1)", generation)
-        rows = await connection.fetch(_qualified(query, generation), *arguments, timeout=left + 5)
+        await face_in_transaction(connection, generation)
+        rows = await connection.fetch(query, *arguments, timeout=left + 5)
     return Reading(rows, position)
 
 
 def _found(rows: Sequence[Record]) -> Reading:
     return Reading([row for row in rows if row["found"]], rows[0]["read_position"])
-
-
-def _qualified(query: str, generation: int) -> str:
-    return query.replace("{g}", schema_name(generation)).replace("{generation}", str(generation))

@@ -5,7 +5,7 @@ from fastapi import Request, Response
 
 from query_api.answering import answer, nothing, parameters, service
 from query_api.paging import ID, List
-from query_api.queries.achievements import ACHIEVEMENT, ACHIEVEMENTS
+from query_api.queries import current
 from query_api.routes.documentation import read_route
 from shared import representations
 from shared.domain.errors import InvalidInput, UnknownAchievement
@@ -34,7 +34,7 @@ async def list_achievements(request: Request) -> Response:
     wanted = PAGES.page(given)
     after = wanted.after[0] if wanted.after else 0
     languages = _languages(request, given.get("language"))
-    reading = await service(request).reader.read(ACHIEVEMENTS, after, wanted.limit + 1, languages)
+    reading = await service(request).reader.read(current("achievements"), after, wanted.limit + 1, languages)
     shown = [{name: row[name] for name in FIELDS} for row in reading.rows[: wanted.limit]]
     headers = {"Vary": "Accept-Language"}
     if len(reading.rows) > wanted.limit:
@@ -48,7 +48,7 @@ async def list_achievements(request: Request) -> Response:
 async def get_achievement(request: Request, achievement_id: PathId) -> Response:
     """Show one achievement with all its translations."""
     await parameters(request)
-    reading = await service(request).reader.read(ACHIEVEMENT, path_id("achievement_id", achievement_id))
+    reading = await service(request).reader.read(current("achievement"), path_id("achievement_id", achievement_id))
     if not reading.rows:
         raise nothing(reading, UnknownAchievement("No achievement has this id."))
     row = reading.rows[0]

@@ -1,14 +1,15 @@
 """Reads that say where a user's numbers come from."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from fastapi import Request, Response
 
 from query_api.answering import answer, nothing, parameters, service, shown
 from query_api.paging import ID, List
-from query_api.queries.explanations import EVENTS, STATS
+from query_api.queries import current
+from query_api.reading import Lookup
 from query_api.routes.documentation import read_route
 from query_api.today import days_of_the_world
 from shared import representations
@@ -22,6 +23,7 @@ from shared.runtime.http import api_router
 router = api_router(tag="users")
 
 PAGES = List("events", (ID,))
+USER_STATS: Final = Lookup(current("user_stats"), ("text",))
 STATS_FIELDS = (
     "user_id",
     "username",
@@ -43,7 +45,7 @@ async def get_stats(request: Request, username: PathUsername) -> Response:
     """Show a user's totals and streaks, each with the log position of the latest standing award that changed it."""
     await parameters(request)
     today = days_of_the_world(datetime.now(UTC))
-    reading = await service(request).reader.look_up(STATS, lookup_key(username), shared=(today,))
+    reading = await service(request).reader.look_up(USER_STATS, lookup_key(username), shared=(today,))
     if not reading.rows:
         raise nothing(reading, UnknownUser("No user has this name."))
     return answer(reading, shown(reading.rows[0], STATS_FIELDS))
@@ -56,7 +58,7 @@ async def list_events(request: Request, username: PathUsername) -> Response:
     key = lookup_key(username)
     wanted = PAGES.page(given, key)
     after = wanted.after[0] if wanted.after else 0
-    reading = await service(request).reader.read(EVENTS, key, after, wanted.limit + 1)
+    reading = await service(request).reader.read(current("user_events"), key, after, wanted.limit + 1)
     if not reading.rows:
         raise nothing(reading, UnknownUser("No user has this name."))
     rows = [row for row in reading.rows if row["position"] is not None]

@@ -6,7 +6,7 @@ from fastapi import Request, Response
 
 from query_api import time_travel
 from query_api.answering import answer, nothing, parameters, service, shown
-from query_api.queries import past, statistics
+from query_api.queries import as_of, current
 from query_api.reading import Reading
 from query_api.routes.documentation import read_route
 from shared import representations
@@ -25,7 +25,7 @@ PARAMETERS = ("include_unawarded", *time_travel.NAMES)
 @router.get("/max-count", **read_route(representations.MaxCount, *PARAMETERS, problems=(404,), hot=True))
 async def max_count(request: Request) -> Response:
     """Tell who holds most achievements."""
-    reading = await _read(request, statistics.MAX_COUNT, past.MAX_COUNT)
+    reading = await _read(request, "max_count")
     row = reading.rows[0]
     return answer(reading, shown(row, MAX_COUNT_FIELDS))
 
@@ -33,7 +33,7 @@ async def max_count(request: Request) -> Response:
 @router.get("/max-points", **read_route(representations.MaxPoints, *PARAMETERS, problems=(404,), hot=True))
 async def max_points(request: Request) -> Response:
     """Tell who has most points."""
-    reading = await _read(request, statistics.MAX_POINTS, past.MAX_POINTS)
+    reading = await _read(request, "max_points")
     row = reading.rows[0]
     return answer(reading, shown(row, MAX_POINTS_FIELDS))
 
@@ -41,7 +41,7 @@ async def max_points(request: Request) -> Response:
 @router.get("/max-min-difference", **read_route(representations.Difference, *PARAMETERS, problems=(404,), hot=True))
 async def max_min_difference(request: Request) -> Response:
     """Tell between whom the difference of points is greatest and smallest."""
-    reading = await _read(request, statistics.DIFFERENCE, past.DIFFERENCE)
+    reading = await _read(request, "max_min_difference")
     row = reading.rows[0]
     closest = {"higher_points_user": _user(row, "higher"), "lower_points_user": _user(row, "lower")}
     body = {
@@ -56,16 +56,16 @@ async def max_min_difference(request: Request) -> Response:
     return answer(reading, body)
 
 
-async def _read(request: Request, query: str, query_of_the_past: str) -> Reading:
+async def _read(request: Request, question: str) -> Reading:
     given = await parameters(request, *PARAMETERS)
     everybody = BOOLEANS.get(given.get("include_unawarded", "false"))
     if everybody is None:
         raise InvalidInput("/include_unawarded", "This has to be true or false.")
     then = await time_travel.asked_for(request, given)
     if then:
-        reading = await time_travel.recompute(request, then, query_of_the_past, everybody)
+        reading = await time_travel.recompute(request, then, as_of(question), everybody)
     else:
-        reading = await service(request).reader.read(query, everybody)
+        reading = await service(request).reader.read(current(question), everybody)
     if not reading.rows:
         raise nothing(reading, NoAwards(_nobody(everybody=everybody, past=then is not None)))
     return reading

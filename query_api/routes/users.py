@@ -1,10 +1,13 @@
 """Reads about users."""
 
+from typing import Final
+
 from fastapi import Request, Response
 
 from query_api.answering import answer, nothing, parameters, service
 from query_api.paging import ID, List
-from query_api.queries.users import USER_BY_NAME, USERS
+from query_api.queries import current
+from query_api.reading import Lookup
 from query_api.routes.documentation import read_route
 from shared import representations
 from shared.domain.errors import UnknownUser
@@ -15,6 +18,7 @@ from shared.runtime.http import api_router
 router = api_router(tag="users")
 
 PAGES = List("users", (ID,))
+USER: Final = Lookup(current("user"), ("text",))
 FIELDS = ("user_id", "username", "user_language", "user_timezone", "created_at", "updated_at")
 
 
@@ -24,7 +28,7 @@ async def list_users(request: Request) -> Response:
     given = await parameters(request, "limit", "cursor")
     wanted = PAGES.page(given)
     after = wanted.after[0] if wanted.after else 0
-    reading = await service(request).reader.read(USERS, after, wanted.limit + 1)
+    reading = await service(request).reader.read(current("users"), after, wanted.limit + 1)
     shown = [{name: row[name] for name in FIELDS} for row in reading.rows[: wanted.limit]]
     headers = {}
     if len(reading.rows) > wanted.limit:
@@ -36,7 +40,7 @@ async def list_users(request: Request) -> Response:
 async def get_user(request: Request, username: PathUsername) -> Response:
     """Show one user."""
     await parameters(request)
-    reading = await service(request).reader.look_up(USER_BY_NAME, lookup_key(username))
+    reading = await service(request).reader.look_up(USER, lookup_key(username))
     if not reading.rows:
         raise nothing(reading, UnknownUser("No user has this name."))
     return answer(reading, {name: reading.rows[0][name] for name in FIELDS})

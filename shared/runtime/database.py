@@ -90,7 +90,12 @@ async def connect(
 
 @contextlib.asynccontextmanager
 async def open_pool(
-    url: str, role: Role, *, size: int, settings: Mapping[str, str] | None = None
+    url: str,
+    role: Role,
+    *,
+    size: int,
+    settings: Mapping[str, str] | None = None,
+    connection_class: type[OwnConnection] = asyncpg.Connection,
 ) -> AsyncIterator[Pool]:
     """Open a pool that connects when it is first used, so that a service starts before its database."""
     pool = asyncpg.create_pool(
@@ -101,6 +106,7 @@ async def open_pool(
         command_timeout=COMMAND_TIMEOUT,
         server_settings=session_settings(role, settings),
         reset=_keep_session,
+        connection_class=connection_class,
     )
     await pool
     try:

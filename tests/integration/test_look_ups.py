@@ -9,11 +9,11 @@ import pytest
 
 from projector.generation import create, drop, hand_over, switch
 from projector.loading import load_from_log
-from query_api.queries.users import USER_BY_NAME
-from query_api.reading import GROUP_LIMIT, GROUPS_AT_ONCE, SESSION, Lookup, Reader, Reading
+from query_api.reading import GROUP_LIMIT, GROUPS_AT_ONCE, Lookup, Reader, Reading, open_reading_pool
+from query_api.routes.users import USER
 from shared.domain.names import username
 from shared.freshness import Promises
-from shared.runtime.database import Pool, Role, connect, open_pool
+from shared.runtime.database import Pool, Role, connect
 from tests.support import projected_log
 from tests.support.histories import USERNAMES, history_of, recorded
 from tests.support.histories import create as register
@@ -25,8 +25,11 @@ SECONDS = 30.0
 HISTORY = history_of([register(number, "en", "UTC") for number in (1, 2, 3)])
 COUNTED = Lookup("SELECT n + $2::int AS n FROM generate_series(1, $1) AS n", ("int",))
 QUOTIENT = Lookup("SELECT 100 / $1 AS quotient", ("int",))
-SLOW = Lookup("SELECT $2::text AS told, (SELECT count(*) FROM {g}.users) AS users FROM pg_sleep($1)", ("float8",))
-WHERE = Lookup("SELECT {generation} AS generation, username FROM {g}.users WHERE username_key = $1", ("text",))
+SLOW = Lookup("SELECT $2::text AS told, (SELECT count(*) FROM users) AS users FROM pg_sleep($1)", ("float8",))
+WHERE = Lookup(
+    "SELECT current_setting('laurels.generation')::int AS generation, username FROM users WHERE username_key = $1",
+    ("text",),
+)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,7 @@ async def reading(log: ProjectedLog, upto: int = 5) -> AsyncIterator[tuple[Reade
     """Project the log up to a position, and read it over a pool that would take ten questions at once."""
     await log.restart(recorded(HISTORY, PARTITIONS))
     await log.project(log.from_log(upto))
-    async with open_pool(log.url, Role.QUERY, size=10, settings=SESSION) as pool, asyncio.timeout(SECONDS):
+    async with open_reading_pool(log.url, size=10) as pool, asyncio.timeout(SECONDS):
         yield Reader(pool, Promises()), pool
 
 
@@ -54,7 +57,7 @@ def test_everybody_has_their_own_answer(log: ProjectedLog) -> None:
     async def work() -> tuple[list[Reading], list[Reading]]:
         async with reading(log) as (reader, _):
             counted = await asyncio.gather(*(reader.look_up(COUNTED, count, shared=(10,)) for count in asked))
-            found = await asyncio.gather(*(reader.look_up(USER_BY_NAME, key) for key in keys))
+            found = await asyncio.gather(*(reader.look_up(USER, key) for key in keys))
             return counted, found
 
     counted, found = synchronously(work())

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from query_api.reading import Reader
+from query_api import queries
+from query_api.reading import Reader, open_reading_pool
 from query_api.time_travel import SETTLED
 from shared.events.codec import UPCASTERS
 from shared.events.envelope import RecordedEvent
 from shared.events.types import AchievementAwarded, AwardRevoked, UserChanged, UserCreated
 from shared.freshness import Promises
-from shared.runtime.database import OwnConnection, Role, connect, open_pool
+from shared.runtime.database import OwnConnection, Role, connect
 from shared.runtime.problems import Problem
 from tests.support import oracle, projected_log
 from tests.support.histories import (
@@ -30,10 +31,10 @@ from tests.support.histories import (
     recorded,
     revoke,
 )
-from tests.support.projected_log import PARTITIONS, QUERIES_OF_THE_PAST, ProjectedLog, Then, days_around, records
+from tests.support.projected_log import PARTITIONS, QUESTIONS, ProjectedLog, Then, days_around, records
 from tests.support.synchronously import synchronously
 
-QUESTIONS = (oracle.max_count, oracle.max_points, oracle.difference)
+ORACLES = (oracle.max_count, oracle.max_points, oracle.difference)
 STREAKS = {"longest": oracle.longest_streaks, "current": oracle.current_streaks}
 
 thorough = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -66,7 +67,7 @@ async def answers(log: ProjectedLog, then: Then, today: dict[str, date]) -> Answ
     """Ask everything that can be asked about a moment."""
     found: Answers = {
         f"{question.__name__} {everybody}": await log.answer(question.__name__, include_unawarded=everybody, then=then)
-        for question in QUESTIONS
+        for question in ORACLES
         for everybody in (False, True)
     }
     return found | {mode: await log.streaks(mode, 2, today, then) for mode in STREAKS}
@@ -77,7 +78,7 @@ def expected_answers(facts: Sequence[oracle.Fact], then: Then, today: dict[str, 
     known = oracle.at(facts, known_at=then.known_at, as_of=then.as_of)
     found: Answers = {
         f"{question.__name__} {everybody}": question(known, include_unawarded=everybody)
-        for question in QUESTIONS
+        for question in ORACLES
         for everybody in (False, True)
     }
     return found | {mode: streaks(known, 2, today) for mode, streaks in STREAKS.items()}
@@ -164,8 +165,8 @@ def test_answers_about_the_past_say_what_is_incomplete(log: ProjectedLog) -> Non
         synchronously(log.mark_incomplete(user.user_id))
     after = synchronously(log.incomplete(then, today))
 
-    assert {question: set() for question in QUERIES_OF_THE_PAST} == before
-    assert {question: {True} for question in QUERIES_OF_THE_PAST} == after
+    assert {question: set() for question in QUESTIONS} == before
+    assert {question: {True} for question in QUESTIONS} == after
 
 
 def test_the_past_is_read_in_the_newest_versions() -> None:
@@ -181,7 +182,7 @@ def test_a_recomputation_is_bounded(log: ProjectedLog) -> None:
     """What takes too long ends as 503 with what to do, leaves nothing behind, and others go on meanwhile."""
 
     async def work() -> tuple[Problem, object, object]:
-        async with open_pool(log.url, Role.QUERY, size=1) as pool:
+        async with open_reading_pool(log.url, size=1) as pool:
             reader = Reader(pool, Promises(), 0.2)
             with pytest.raises(Problem) as raised:
                 await reader.recompute("SELECT pg_sleep(30)")
@@ -200,7 +201,7 @@ def test_the_wait_for_a_turn_counts(log: ProjectedLog) -> None:
     """However many ask for the past at once, two connections are taken, and nobody waits longer than the limit."""
 
     async def work() -> tuple[list[object], float, int]:
-        async with open_pool(log.url, Role.QUERY, size=10) as pool:
+        async with open_reading_pool(log.url, size=10) as pool:
             reader = Reader(pool, Promises(), 0.5)
             started = asyncio.get_running_loop().time()
             asked = [asyncio.create_task(reader.recompute("SELECT pg_sleep(30)")) for _ in range(8)]
@@ -224,10 +225,10 @@ def test_many_awards_are_too_many(log: ProjectedLog) -> None:
 
     async def work() -> Problem:
         await log.fill_awards(200_000)
-        async with open_pool(log.url, Role.QUERY, size=1) as pool:
+        async with open_reading_pool(log.url, size=1) as pool:
             reader = Reader(pool, Promises(), 0.02)
             with pytest.raises(Problem) as raised:
-                await reader.recompute(projected_log.QUERIES_OF_THE_PAST["max_count"], 2**62, None, False)  # noqa: FBT003 - an argument of SQL
+                await reader.recompute(queries.as_of("max_count"), 2**62, None, False)  # noqa: FBT003 - an argument of SQL
             return raised.value
 
     assert "too-large" == synchronously(work()).code
@@ -362,7 +363,6 @@ def test_an_eventful_past_is_recomputed(log: ProjectedLog) -> None:
 def test_a_broken_twin_is_caught(log: ProjectedLog, monkeypatch: pytest.MonkeyPatch, twin: str) -> None:
     """A recomputation with one fault put in is told from a sound one."""
     sound, broken = TWINS[twin]
-    queries = {name: text.replace(sound, broken) for name, text in projected_log.QUERIES_OF_THE_PAST.items()}
-    assert queries != projected_log.QUERIES_OF_THE_PAST, "the fault has nowhere to go: the question has changed"
-    monkeypatch.setattr(projected_log, "QUERIES_OF_THE_PAST", queries)
+    assert any(sound in queries.as_of(question) for question in QUESTIONS.values()), "the fault has nowhere to go"
+    monkeypatch.setattr(projected_log, "as_of", lambda question: queries.as_of(question).replace(sound, broken))
     assert caught(log)

@@ -6,7 +6,7 @@
 
 import importlib
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
@@ -67,14 +67,14 @@ def _change_the_read_model() -> None:
 
 
 def _change_the_reads() -> None:
-    queries = importlib.import_module("query_api.queries.users")
-    columns = f"{queries.COLUMNS}, origin"
-    by_name = queries.USER_BY_NAME
-    _set(
-        queries,
-        USER_BY_NAME=replace(by_name, query=by_name.query.replace(queries.COLUMNS, columns)),
-        USERS=queries.USERS.replace(queries.COLUMNS, columns),
-    )
+    queries = importlib.import_module("query_api.queries")
+    read = queries._read
+
+    def read_with_origin(path: str) -> str:
+        text: str = read(path)
+        return text.replace(" updated_at ", " updated_at, origin ").replace(" updated_at\n", " updated_at, origin\n")
+
+    _set(queries, _read=lambda path: read_with_origin(path) if path.startswith(("user/", "users/")) else read(path))
     routes = importlib.import_module("query_api.routes.users")
     _set(routes, FIELDS=(*routes.FIELDS, "origin"))
 

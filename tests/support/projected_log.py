@@ -17,10 +17,9 @@ from projector.generation import create, create_indexes_sql, drop
 from projector.loading import load_from_log, load_one
 from projector.runner import Runner
 from projector.verification import verify
-from query_api.queries import past, statistics, streaks
-from query_api.queries.explanations import EVENTS, STATS
-from query_api.reading import SESSION, Reader, Reading
-from query_api.routes.explanations import STATS_FIELDS
+from query_api.queries import as_of, current
+from query_api.reading import Reader, Reading, open_reading_pool
+from query_api.routes.explanations import STATS_FIELDS, USER_STATS
 from query_api.time_travel import EVERYTHING
 from shared.events.cloudevents import Consumed, from_record, to_headers
 from shared.events.envelope import RecordedEvent, partition_of
@@ -28,7 +27,7 @@ from shared.freshness import Promises
 from shared.read_models.generations import schema_name, visible_position
 from shared.read_models.read_model import ReadModel
 from shared.read_models.registry import READ_MODELS
-from shared.runtime.database import OwnConnection, Role, connect, open_pool
+from shared.runtime.database import OwnConnection, Role, connect
 from shared.runtime.database import Record as DatabaseRecord
 from tests.support import oracle
 from tests.support.synchronously import synchronously
@@ -37,19 +36,12 @@ PARTITIONS = 3
 """Fewer than there are users, so that users share partitions with each other and with the catalogue."""
 GENERATION = 1
 BESIDE = 2
-QUERIES = {
-    "max_count": statistics.MAX_COUNT,
-    "max_points": statistics.MAX_POINTS,
-    "difference": statistics.DIFFERENCE,
-    "longest": streaks.LONGEST,
-    "current": streaks.CURRENT,
-}
-QUERIES_OF_THE_PAST = {
-    "max_count": past.MAX_COUNT,
-    "max_points": past.MAX_POINTS,
-    "difference": past.DIFFERENCE,
-    "longest": past.LONGEST,
-    "current": past.CURRENT,
+QUESTIONS = {
+    "max_count": "max_count",
+    "max_points": "max_points",
+    "difference": "max_min_difference",
+    "longest": "longest_streaks",
+    "current": "current_streaks",
 }
 # The data are thrown away, so nothing has to reach the disk.
 HASTY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "1GB"}
@@ -92,7 +84,7 @@ class ProjectedLog:
         # The log refuses DELETE to everybody; this setting, which only a superuser has, silences its trigger.
         await admin.execute("SET session_replication_role = replica")
         stack = AsyncExitStack()
-        pool = await stack.enter_async_context(open_pool(url, Role.QUERY, size=1, settings=SESSION))
+        pool = await stack.enter_async_context(open_reading_pool(url, size=1))
         return cls(url, admin, await Runner.open(url, GENERATION), Reader(pool, Promises()), stack)
 
     async def reopen(self, models: Sequence[ReadModel] = READ_MODELS) -> None:
@@ -239,7 +231,7 @@ class ProjectedLog:
         """Return, for each question about the past, what its rows say where they say that they are incomplete."""
         streak = (orjson.dumps(today).decode(), 1, 2**31 - 1, 0, 100)
         found = {}
-        for question in QUERIES_OF_THE_PAST:
+        for question in QUESTIONS:
             arguments = streak if question in {"longest", "current"} else (False,)
             rows = (await self._ask(question, then, *arguments)).rows
             found[question] = {bool(row["incomplete"]) for row in rows if row["incomplete"]}
@@ -248,19 +240,19 @@ class ProjectedLog:
     async def stats(self, username_key: str, today: Mapping[str, date]) -> dict[str, object]:
         """Return the answer of the query side's SQL to `stats/`."""
         days = orjson.dumps(today).decode()
-        (row,) = (await self._reader.look_up(STATS, username_key, shared=(days,))).rows
+        (row,) = (await self._reader.look_up(USER_STATS, username_key, shared=(days,))).rows
         return {name: row[name] for name in STATS_FIELDS}
 
     async def positions_of(self, username_key: str) -> list[int]:
         """Return the positions of a user's events, as the query side's SQL lists them."""
-        rows = (await self._reader.read(EVENTS, username_key, 0, 1000)).rows
+        rows = (await self._reader.read(current("user_events"), username_key, 0, 1000)).rows
         return [row["position"] for row in rows if row["position"] is not None]
 
     async def _ask(self, question: str, then: Then | None, *arguments: object) -> Reading:
         if then is None:
-            return await self._reader.read(QUERIES[question], *arguments)
+            return await self._reader.read(current(QUESTIONS[question]), *arguments)
         position = EVERYTHING if then.known_at is None else then.known_at
-        return await self._reader.recompute(QUERIES_OF_THE_PAST[question], position, then.as_of, *arguments)
+        return await self._reader.recompute(as_of(QUESTIONS[question]), position, then.as_of, *arguments)
 
     async def _rows(self, generation: int, table: str, columns: Sequence[str]) -> list[oracle.Row]:
         query = f"SELECT {', '.join(columns)} FROM generation_{generation}.{table}"  # noqa: S608 - our own names
