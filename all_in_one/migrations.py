@@ -10,6 +10,8 @@ from alembic import command
 from shared.runtime.database import FAILURES
 
 ROOT = Path(__file__).parent.parent
+FOLDERS = ("laurels_migrations", "alembic")
+"""Where the migrations are: the first in an installed package, the second in a checkout."""
 NOT_MIGRATED: tuple[type[Exception], ...] = (SQLAlchemyError, CommandError, ValueError, *FAILURES)
 
 
@@ -19,7 +21,9 @@ class MigrationError(Exception):
 
 def migrate(url: str) -> None:
     """Run `alembic upgrade head` on the database. Blocks; raises MigrationError."""
-    config = Config(ROOT / "alembic.ini")
+    config = Config()
+    config.set_main_option("path_separator", "os")
+    config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
     config.attributes["url"] = url
     try:
         command.upgrade(config, "head")
@@ -27,3 +31,8 @@ def migrate(url: str) -> None:
         cause = error.orig.__cause__ or error.orig if isinstance(error, DBAPIError) and error.orig else error
         reason = str(cause).strip().partition("\n")[0].rstrip(".")
         raise MigrationError(f"The database cannot be prepared: {reason or type(cause).__name__}.") from error
+
+
+def _scripts() -> Path:
+    # The library that is called alembic too has no env.py.
+    return next(folder for folder in (ROOT / name for name in FOLDERS) if (folder / "env.py").is_file())

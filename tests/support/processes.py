@@ -79,13 +79,21 @@ class Service:
         return self.log.read_text(errors="replace")[-4000:]
 
 
-def start(name: str, command: Sequence[str], *, environment: Mapping[str, str], folder: Path, port: int = 0) -> Service:
-    """Start a command of this project from its root; `python` and `laurels` mean those of this environment."""
+def start(
+    name: str,
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    folder: Path,
+    port: int = 0,
+    working_directory: Path = ROOT,
+) -> Service:
+    """Start a command of this project, its log in `folder`; `python` and `laurels` are those of this environment."""
     log = folder / f"{name}.log"
     with log.open("ab") as output:
         process = subprocess.Popen(
             _found(command),
-            cwd=ROOT,
+            cwd=working_directory,
             env=_clean({"LAURELS_PORT": str(port), "LAURELS_HOST": "127.0.0.1", **environment}),
             stdin=subprocess.DEVNULL,
             stdout=output,
