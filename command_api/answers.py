@@ -1,7 +1,7 @@
 """PURE: what a command is answered with."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 from command_api.decisions.state import Achievement, State, User
 from shared.events.types import (
@@ -48,6 +48,8 @@ def success(event: Event, state: State) -> Answer:
         case AchievementTranslated():
             body = translated_body(state.achievement_after(event))
             status = 200 if event.achievement_language in _achievement(event.achievement_id, state).texts else 201
+        case _:
+            assert_never(event)
     return Answer(status=status, body=to_json(body), position=state.position + 1)
 
 
@@ -66,6 +68,8 @@ def repeated(event: Event, state: State, position: int) -> Answer:
             body = achievement_body(_achievement(event.achievement_id, state))
         case AchievementTranslated():
             body = translated_body(_achievement(event.achievement_id, state))
+        case _:
+            assert_never(event)
     return Answer(status=status, body=to_json(body), position=position, replayed=True)
 
 
