@@ -325,7 +325,8 @@ def test_another_topic_than_the_relays_is_named(scene: Parts) -> None:
     assert 200 == ready.status_code
     assert "degraded" == ready.json()["status"]
     assert "is filled from the log" in projector.log.read_text()
-    assert f'laurels_partition_trouble{{cause="taken from the log: {why}",partition="0"}} 1.0' in metrics(projector)
+    told = f'laurels_partition_trouble{{cause="taken from the log: {why}",partition="0"}} 1.0'
+    eventually(lambda: told in metrics(projector), "the metrics say why")
     status = json.loads(run(["laurels", "status", "--json"], environment=scene.environment).stdout)
     assert [f"taken from the log: {why}"] * PARTITIONS == [part["trouble"] for part in status["partitions"]]
 
