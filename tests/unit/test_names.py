@@ -116,7 +116,7 @@ def test_a_text_too_long_to_be_a_username_is_not_looked_at(filling: str) -> None
     assert not allowed(raw)
     assert "" == lookup_key(raw)
 
-    assert time.process_time() - started < 0.05
+    assert time.process_time() - started < 1
 
 
 @given(ANY_TEXT)
