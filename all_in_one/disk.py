@@ -38,9 +38,12 @@ class Disk:
     async def run(self) -> None:
         """Switch as the free space changes, until cancelled."""
         while True:
-            free = self._free()
-            if free < RESERVE if not self._read_only else free >= ENOUGH:
-                await self._try(read_only=not self._read_only)
+            try:
+                free = self._free()
+                if free < RESERVE if not self._read_only else free >= ENOUGH:
+                    await self._try(read_only=not self._read_only)
+            except OSError as error:
+                logger.warning("the free space is not known: %s", error)
             await asyncio.sleep(POLL_SECONDS)
 
     async def check(self) -> str | None:

@@ -9,6 +9,8 @@ from weakref import WeakValueDictionary
 
 ARRAYS_AT_ONCE: Final = 8
 """Bulk requests of one client whose whole bodies are in memory at the same time; more wait before they are read."""
+ARRAYS_IN_ALL: Final = 64
+"""The same of all clients: at most a gigabyte of bodies."""
 TURN_SECONDS: Final = 60.0
 """How long a bulk request waits until its client's others let it in."""
 
@@ -62,18 +64,18 @@ class Turns:
 
     def __init__(self) -> None:
         self._by_client: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._all = asyncio.Semaphore(ARRAYS_IN_ALL)
 
     @contextlib.asynccontextmanager
     async def turn(self, client: str) -> AsyncIterator[None]:
         """Wait until the client may have one more at work. Raises Overloaded after TURN_SECONDS."""
         # Kept for as long as a request of the client has it or waits for it.
         semaphore = self._by_client.setdefault(client, asyncio.Semaphore(ARRAYS_AT_ONCE))
-        try:
-            async with asyncio.timeout(TURN_SECONDS):
-                await semaphore.acquire()
-        except TimeoutError:
-            raise Overloaded from None
-        try:
+        async with contextlib.AsyncExitStack() as held:
+            try:
+                async with asyncio.timeout(TURN_SECONDS):
+                    await held.enter_async_context(semaphore)
+                    await held.enter_async_context(self._all)
+            except TimeoutError:
+                raise Overloaded from None
             yield
-        finally:
-            semaphore.release()

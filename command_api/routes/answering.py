@@ -18,6 +18,7 @@ from command_api.waiting import Overloaded, Turns
 from shared.freshness import Freshness
 from shared.runtime import problems, strict_json
 from shared.runtime.database import Pool
+from shared.runtime.hosts import client_key
 from shared.runtime.http import PREFIX, query_parameters, read_json
 from shared.runtime.prefer import Preferences, preferences
 from shared.runtime.problems import InputError, Problem
@@ -46,8 +47,8 @@ def service(request: Request) -> Service:
 
 
 def client_of(request: Request) -> str:
-    """Return what tells one client from another: the address it comes from."""
-    return request.client.host if request.client else ""
+    """Return what tells one client from another, from the address it comes from."""
+    return client_key(request.client.host) if request.client else ""
 
 
 async def body_of(request: Request, model: type[Model]) -> Model:

@@ -7,7 +7,6 @@ in one sweep over all connections, by a clock that stands while the process does
 import asyncio
 import contextlib
 import heapq
-import ipaddress
 import resource
 import time
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from shared.runtime.hosts import client_key
 from shared.runtime.metrics import REFUSED
 from shared.runtime.problems import MEDIA_TYPE, InputError, Problem, invalid_input, unavailable
 
@@ -125,7 +125,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         """Begin, if there is room."""
         super().connection_made(transport)
-        self.client_key = _client_key(self.client[0] if self.client else "")
+        self.client_key = client_key(self.client[0] if self.client else "")
         self._refusal: Problem | None = None
         self._head_size = self._framing_size = self._body_size = self._data_size = self._unread = 0
         self._phase = _IDLE
@@ -334,14 +334,6 @@ def allowed_connections(limits: Limits) -> int:
     if soft == resource.RLIM_INFINITY:
         return limits.connections
     return min(limits.connections, max(soft - RESERVED_FILES, soft // 2))
-
-
-def _client_key(host: str) -> str:
-    if ":" not in host:
-        return host
-    # Whoever has an IPv6 address has a network of them.
-    address = ipaddress.IPv6Address(host.partition("%")[0])
-    return str(address.ipv4_mapped or int(address) >> 64)
 
 
 def _malformed(detail: str) -> Problem:

@@ -23,6 +23,7 @@ from shared.domain.errors import DomainError, InvalidInput
 from shared.runtime import problems
 from shared.runtime.api_map import allowed_methods
 from shared.runtime.database import UNREACHABLE
+from shared.runtime.hosts import client_key
 from shared.runtime.metrics import REQUEST_SECONDS, REQUESTS
 from shared.runtime.problems import InputError, Problem, content_too_large, invalid_input, pointer
 from shared.runtime.protection import Protection
@@ -227,7 +228,7 @@ class Edge:
         headers = dict(reversed(scope["headers"]))
         if path not in PROBED:
             self._protection.check_host(_text(headers.get(b"host")))
-        self._protection.check_rate(scope["client"][0] if scope.get("client") else "unknown")
+        self._protection.check_rate(client_key(scope["client"][0]) if scope.get("client") else "unknown")
         if path.startswith(PREFIX):
             self._protection.check(method, _text(headers.get(b"authorization")))
             if accept := _text(headers.get(b"accept")):

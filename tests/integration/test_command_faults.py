@@ -168,7 +168,7 @@ async def test_whatever_a_route_raises_is_logged_under_the_id_that_is_answered(
         inner=nothing_between,
     )
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url=f"http://laurels{PREFIX}") as client:
+    async with httpx.AsyncClient(transport=transport, base_url=f"http://localhost{PREFIX}") as client:
         answer = await client.get("/fails")
     assert_is_a_fault(answer.json(), caplog)
     assert "secret" not in answer.text

@@ -42,7 +42,7 @@ def client_at(address: str, service: ASGIApp) -> httpx.AsyncClient:
     """Return a client that seems to come from this address."""
     transport = httpx.ASGITransport(service, client=(address, 50_000))
     return httpx.AsyncClient(
-        transport=transport, base_url=f"http://laurels{PREFIX}", headers={"Prefer": "respond-async"}
+        transport=transport, base_url=f"http://localhost{PREFIX}", headers={"Prefer": "respond-async"}
     )
 
 
