@@ -67,7 +67,7 @@ class Outcome:
 def request(method: str, path: str, body: bytes = b"", headers: str = "") -> bytes:
     """Return the bytes of an HTTP request; `headers` are whole lines, each with its line end."""
     content = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n" if body else ""
-    return f"{method} {path} HTTP/1.1\r\nHost: bench\r\n{content}{headers}\r\n".encode() + body
+    return f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{content}{headers}\r\n".encode() + body
 
 
 def run(load: Load) -> Outcome:

@@ -58,7 +58,8 @@ def test_the_rate_limit_covers_every_route(fresh_laurels: FreshLaurels) -> None:
     laurels = fresh_laurels(LAURELS_RATE_LIMIT="20/second")
     for path in ("/metrics", "/health", "/docs", "/openapi.json", "/nope", "/admin/rebuilds"):
         # In HTTP/1.1 all of them over one connection, so that a second is long enough for them.
-        reply = [laurels.http.get(path) for _ in range(60)]
+        address = laurels.where(path)
+        reply = [laurels.http.get(address) for _ in range(60)]
         assert 429 in {found.status_code for found in reply}, path
 
 
