@@ -144,7 +144,7 @@ def _words(error: Exception) -> str:
 
 
 async def listed(connection: Connection, after: int, limit: int) -> Sequence[Record]:
-    """Return so many of the records that were put aside, after one, in the order of their ids, without their bytes."""
+    """Return so many of the quarantined records, after one, in the order of their ids, without their bytes."""
     return await connection.fetch(LIST, after, limit)
 
 

@@ -1,4 +1,4 @@
-"""Watches, from the database, whether projection goes on, and says what holds a partition up; whoever projects it."""
+"""Watches, from the database, whether projection goes on, and says what holds a partition up."""
 
 from collections.abc import Mapping
 from typing import Final

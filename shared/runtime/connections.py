@@ -245,7 +245,7 @@ class Connection(HttpToolsProtocol):
             return limits.keep_alive_seconds
         if self._phase is _BODY and not self.cycle.response_started:
             return limits.body_seconds + self._body_size / limits.body_bytes_per_second
-        # Whoever answers already says how long to wait for the rest of the body.
+        # A route that answers already says how long to wait for the rest of the body.
         return limits.head_seconds if self._phase in {_IDLE, _HEAD} else float("inf")
 
     def _give_up(self, limits: Limits) -> None:

@@ -12,15 +12,7 @@ WITH :ranked_then, ends AS (
     WHERE difference IS NOT NULL
     ORDER BY difference, total_points DESC
     LIMIT 1
-), wanted AS (
-    SELECT w.role, w.level
-    FROM ends
-    LEFT JOIN closest ON true
-    CROSS JOIN LATERAL (
-        VALUES ('top', ends.highest), ('bottom', ends.lowest), ('higher', closest.higher),
-               ('lower', closest.higher - closest.difference)
-    ) AS w (role, level)
-), reached AS MATERIALIZED (
+), :wanted_roles, reached AS MATERIALIZED (
     SELECT shown.role, shown.level, shown.user_id, profile.username, shown.points_position
     FROM (
         SELECT wanted.role, wanted.level, first.user_id, first.points_position

@@ -16,15 +16,7 @@ WITH :levels, closest AS (
     ) candidates
     ORDER BY difference, higher DESC
     LIMIT 1
-), wanted AS (
-    SELECT w.role, w.level
-    FROM ends
-    LEFT JOIN closest ON true
-    CROSS JOIN LATERAL (
-        VALUES ('top', ends.highest), ('bottom', ends.lowest), ('higher', closest.higher),
-               ('lower', closest.higher - closest.difference)
-    ) AS w (role, level)
-), reached AS MATERIALIZED (
+), :wanted_roles, reached AS MATERIALIZED (
     SELECT wanted.role, wanted.level, u.user_id, u.username, first.points_position
     FROM wanted
     CROSS JOIN :first_at_level first
