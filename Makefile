@@ -56,7 +56,7 @@ scaling: $(VENV)/.bench ## Simulate what is beyond one machine: shards, partitio
 	$(BIN)/python -m bench.scaling
 
 openapi: $(VENV)/.run ## Write the OpenAPI document from the routes
-	$(BIN)/laurels openapi > shared/runtime/openapi.json
+	$(BIN)/laurels openapi > shared/http/openapi.json
 
 lock: ## Compile the locks anew; needs uv
 	uv pip compile --quiet --upgrade $(LOCK_OPTIONS) pyproject.toml --group install -o requirements.lock

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from alembic import context
 from command_api import tables as write_side
 from projector import generation
-from shared import event_log
+from shared.event_store import log as event_log
 from shared.read_models import bookkeeping, generations
 from shared.runtime.process import load_settings
 

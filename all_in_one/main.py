@@ -22,14 +22,14 @@ from projector import admin
 from projector.admin import administration
 from projector.rebuild import ENDINGS, renew
 from query_api.hot import HotReads
-from shared.freshness import Promises
-from shared.gauges import refresh_positions
+from shared.http.app import create_app
+from shared.http.gauges import refresh_positions
+from shared.http.operations import Check, operations
+from shared.http.protection import Protection
+from shared.http.server import Server, bind, server, stop_signal
+from shared.read_models.visibility import VisibilityWatermark
 from shared.runtime.background import background
 from shared.runtime.database import Role, open_pool
-from shared.runtime.http import create_app
-from shared.runtime.operations import Check, operations
-from shared.runtime.protection import Protection
-from shared.runtime.server import Server, bind, server, stop_signal
 from shared.runtime.settings import Settings, Transport
 
 
@@ -46,14 +46,14 @@ def app(
     """
     ready: dict[str, Check] = dict(checks_too or {})
     warnings: dict[str, Check] = {}
-    promises = Promises()
+    watermark = VisibilityWatermark()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
-            commands, found = await stack.enter_async_context(command_api.main.commands(settings, promises))
+            commands, found = await stack.enter_async_context(command_api.main.commands(settings, watermark))
             queries, found_too = await stack.enter_async_context(
-                query_api.main.queries(settings, promises, alone=alone)
+                query_api.main.queries(settings, watermark, alone=alone)
             )
             projecting, warning = await stack.enter_async_context(projector.main.projecting(settings))
             pool = await stack.enter_async_context(open_pool(settings.database_url, Role.PROJECTOR, size=2))

@@ -16,7 +16,7 @@ from granian.server.embed import Server
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.types import Receive, Scope, Send
 
-from shared.runtime.server import serve
+from shared.http.server import serve
 from shared.runtime.settings import Settings
 
 CONSTANT: Final = b'{"user_id":48213,"username":"player-48213","total_points":1045,"tied_users":1}'

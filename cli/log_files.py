@@ -17,7 +17,7 @@ from rich.markup import escape
 
 from cli.client import CliError, Report, Stage, progress_bars, silent
 from command_api import exporting, restoring
-from shared.event_log import head_position
+from shared.event_store.log import head_position
 from shared.events.json_lines import to_line
 from shared.runtime.database import Role, connect
 

@@ -30,8 +30,7 @@ from command_api.republishing import BeyondTheLog
 from command_api.republishing import republish as send_back
 from projector.rebuild import Plan, rebuildable
 from shared.runtime.database import FAILURES, Role, connect
-from shared.runtime.process import configure_logging, load_settings
-from shared.runtime.server import PortTaken
+from shared.runtime.process import PortTaken, configure_logging, load_settings
 from shared.runtime.settings import Settings, Transport
 
 app = typer.Typer(

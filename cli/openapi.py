@@ -6,8 +6,8 @@ from typing import Any
 import command_api.routes
 import query_api.routes
 from projector import admin
-from shared.runtime.http import create_app
-from shared.runtime.protection import Protection
+from shared.http.app import create_app
+from shared.http.protection import Protection
 from shared.runtime.settings import Settings
 
 DESCRIPTION = """

@@ -13,8 +13,8 @@ from shared.events.types import (
     UserChanged,
     UserCreated,
 )
-from shared.representations import to_json
-from shared.runtime.problems import Problem
+from shared.http.problems import Problem
+from shared.http.representations import to_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,11 +26,11 @@ from command_api.decisions.state import Catalogue, State
 from command_api.idempotency import Keyed, Memory
 from command_api.waiting import FairQueue
 from shared.domain.errors import DomainError, IdempotencyKeyReused
-from shared.event_log import APPENDED_CHANNEL
+from shared.event_store.log import APPENDED_CHANNEL
 from shared.events import codec
 from shared.events.envelope import partition_of, subject
 from shared.events.types import Event
-from shared.runtime import problems
+from shared.http import problems
 from shared.runtime.background import background
 from shared.runtime.database import UNREACHABLE, OwnConnection, Role, connect
 from shared.runtime.metrics import COMMANDS, GROUP_SIZE

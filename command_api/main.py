@@ -10,14 +10,14 @@ from fastapi import FastAPI
 from command_api import appender, idempotency
 from command_api.routes import ROUTES
 from command_api.routes.answering import Service
-from shared.freshness import Promises, following
-from shared.gauges import refresh_positions
-from shared.runtime import checks
+from shared.http import checks
+from shared.http.app import create_app
+from shared.http.gauges import refresh_positions
+from shared.http.operations import Check, operations
+from shared.http.protection import Protection
+from shared.read_models.visibility import VisibilityWatermark, following
 from shared.runtime.background import background
 from shared.runtime.database import FAILURES, Pool, Role, open_pool
-from shared.runtime.http import create_app
-from shared.runtime.operations import Check, operations
-from shared.runtime.protection import Protection
 from shared.runtime.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -27,22 +27,24 @@ FORGET_SECONDS = 60.0
 
 
 @contextlib.asynccontextmanager
-async def commands(settings: Settings, promises: Promises) -> AsyncIterator[tuple[Service, dict[str, Check]]]:
+async def commands(
+    settings: Settings, watermark: VisibilityWatermark
+) -> AsyncIterator[tuple[Service, dict[str, Check]]]:
     """Run what the command routes work with; yield it with the checks that say whether it is ready."""
     async with (
         open_pool(settings.database_url, Role.COMMAND, size=POOL_SIZE) as pool,
         appender.running(settings.database_url) as (writer, writing),
-        following(settings.database_url, Role.COMMAND, pool, promises) as (freshness, watching),
+        following(settings.database_url, Role.COMMAND, pool, watermark) as (visibility, watching),
         background(_forget_answers(pool, settings.idempotency_hours)),
     ):
         context = {"languages": settings.language_set}
         yield (
-            Service(writer, freshness, pool, context),
+            Service(writer, visibility, pool, context),
             {
                 "database": checks.database(pool),
                 "log": checks.writable(pool),
                 "appender": checks.running(writing, lambda: writer.trouble),
-                "freshness": checks.running(watching),
+                "visibility": checks.running(watching),
             },
         )
 
@@ -53,7 +55,7 @@ def app(settings: Settings) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with commands(settings, Promises()) as (service, found):
+        async with commands(settings, VisibilityWatermark()) as (service, found):
             app.state.commands = service
             ready.update(found)
             yield

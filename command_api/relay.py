@@ -16,20 +16,20 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 from fastapi import FastAPI
 
-from shared.event_log import APPENDED_CHANNEL
+from shared.event_store.log import APPENDED_CHANNEL
 from shared.events.cloudevents import to_headers
 from shared.events.envelope import RecordedEvent
-from shared.gauges import refresh_positions, refresh_published
-from shared.runtime import checks
-from shared.runtime.background import background, heard
+from shared.http import checks
+from shared.http.app import create_app
+from shared.http.gauges import refresh_positions, refresh_published
+from shared.http.operations import Check, operations
+from shared.http.protection import Protection
+from shared.http.server import serve
+from shared.runtime.background import background, wait_for
 from shared.runtime.database import FAILURES, Backoff, Connection, OwnConnection, Pool, Role, connect, listen, open_pool
-from shared.runtime.http import create_app
 from shared.runtime.kafka import WrongTopic, ensure_topic
 from shared.runtime.metrics import PUBLISHED
-from shared.runtime.operations import Check, operations
 from shared.runtime.process import run as run_process
-from shared.runtime.protection import Protection
-from shared.runtime.server import serve
 from shared.runtime.settings import Settings
 from shared.runtime.stalls import Stalls, keep_looking
 
@@ -158,7 +158,7 @@ class Relay:
                     self.trouble = None
                     backoff.reset()
                 self.trouble = None
-                if not await heard(self._poke, POLL_SECONDS):
+                if not await wait_for(self._poke, POLL_SECONDS):
                     # An idle relay finds out here that another has the lease, or that an operator sent it back.
                     await _move(connection, lease)
 

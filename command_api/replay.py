@@ -24,7 +24,7 @@ from shared.events.types import (
     UserChanged,
     UserCreated,
 )
-from shared.runtime.problems import Problem
+from shared.http.problems import Problem
 
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
 DAY: Final = timedelta(days=1)

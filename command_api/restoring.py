@@ -16,7 +16,7 @@ import asyncpg
 from command_api.decisions.awards import CLOCK_SKEW
 from command_api.replay import Replay
 from command_api.write_model import lock_head
-from shared.event_log import APPENDED_CHANNEL
+from shared.event_store.log import APPENDED_CHANNEL
 from shared.events import codec
 from shared.events.json_lines import MalformedLine, from_line
 from shared.runtime.database import OwnConnection
@@ -29,12 +29,12 @@ SESSION: Final = {"lock_timeout": "10s", "synchronous_commit": "on"}
 COLUMNS: Final = ("position", "event_id", "partition", "type", "schema_version", "user_id", "data", "recorded_at")
 
 # The log keeps each event in the version in which it was written. What follows from it is read from the newest one,
-# which only the codec can make: so data of older versions are lifted there, and stand in for what is stored.
-LIFTED: Final = "CREATE TEMPORARY TABLE lifted (position bigint PRIMARY KEY, data jsonb NOT NULL) ON COMMIT DROP"
+# which only the codec can make: so data of older versions are upcasted there, and stand in for what is stored.
+UPCAST: Final = "CREATE TEMPORARY TABLE upcasted (position bigint PRIMARY KEY, data jsonb NOT NULL) ON COMMIT DROP"
 FACTS: Final = """
 CREATE TEMPORARY VIEW facts AS
 SELECT e.position, e.type, e.user_id, coalesce(l.data, e.data) AS data, e.recorded_at
-FROM events e LEFT JOIN lifted l USING (position)
+FROM events e LEFT JOIN upcasted l USING (position)
 """
 
 UNFOUNDED: Final = """
@@ -117,11 +117,11 @@ class BadLog(ValueError):
 
 @dataclass(slots=True)
 class _Incoming:
-    """Lines on their way into the log; `lifted` collects the newest data of events that are of an older version."""
+    """Lines on their way into the log; `upcasted` collects the newest data of events that are of an older version."""
 
     replay: Replay
     lines: Iterator[tuple[int, bytes]]
-    lifted: list[tuple[int, str]] = field(default_factory=list)
+    upcasted: list[tuple[int, str]] = field(default_factory=list)
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of the next events, each checked. Raises BadLog."""
@@ -133,7 +133,7 @@ class _Incoming:
             except MalformedLine as error:
                 raise BadLog(f"line {number}: {error}") from None
             if recorded.schema_version != codec.SCHEMA_VERSIONS[recorded.type]:
-                self.lifted.append((recorded.position, codec.encode(event)))
+                self.upcasted.append((recorded.position, codec.encode(event)))
             yield (
                 recorded.position,
                 recorded.event_id,
@@ -156,7 +156,7 @@ async def restore(connection: OwnConnection, lines: Iterable[bytes], languages: 
         if found["position"]:
             raise NotEmpty(f"The log is at position {found['position']}; only an empty instance can be filled.")
         replay = Replay([0] * len(found["partition_positions"]), languages, found["now"] + CLOCK_SKEW)
-        await connection.execute(LIFTED)
+        await connection.execute(UPCAST)
         await connection.execute(FACTS)
         await _copy(connection, _Incoming(replay, iter(enumerate(lines, 1))))
         state = replay.state
@@ -184,8 +184,8 @@ async def _copy(connection: OwnConnection, incoming: _Incoming) -> None:
             await connection.copy_records_to_table("events", records=incoming.rows(), columns=COLUMNS)
         except asyncpg.UniqueViolationError as error:
             raise BadLog(f"line {before + _line(error)}: another event has this id") from error
-        await connection.copy_records_to_table("lifted", records=incoming.lifted)
-        incoming.lifted.clear()
+        await connection.copy_records_to_table("upcasted", records=incoming.upcasted)
+        incoming.upcasted.clear()
 
 
 def _line(error: asyncpg.PostgresError) -> int:

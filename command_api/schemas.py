@@ -26,9 +26,9 @@ from shared.domain import names
 from shared.domain.days import is_timezone
 from shared.domain.moments import moment
 from shared.domain.names import InvalidName, Name
-from shared.runtime.documentation import LANGUAGE, MOMENT
-from shared.runtime.problems import InputError, invalid_input
-from shared.runtime.strict_json import validate
+from shared.http.documentation import LANGUAGE, MOMENT
+from shared.http.problems import InputError, invalid_input
+from shared.http.strict_json import validate
 
 Context = dict[str, Any]
 

@@ -182,12 +182,12 @@ ON CONFLICT (achievement_id, language) DO UPDATE SET
     name = excluded.name, name_key = excluded.name_key, description = excluded.description
 """
 
-HOLD = """
+SAVE_HOLDINGS = """
 INSERT INTO write_model.holdings (user_id, achievement_id) SELECT * FROM unnest($1::bigint[], $2::bigint[])
 ON CONFLICT DO NOTHING
 """
 
-LET_GO = """
+DELETE_HOLDINGS = """
 DELETE FROM write_model.holdings h USING unnest($1::bigint[], $2::bigint[]) AS gone (user_id, achievement_id)
 WHERE (h.user_id, h.achievement_id) = (gone.user_id, gone.achievement_id)
 """
@@ -257,9 +257,9 @@ async def _save_holdings(connection: Connection, state: State, events: Sequence[
         if isinstance(event, AchievementAwarded | AwardRevoked) and _held_once(event.achievement_id, state)
     }
     if held := sorted(touched & state.held):
-        await connection.execute(HOLD, *_columns(held))
+        await connection.execute(SAVE_HOLDINGS, *_columns(held))
     if gone := sorted(touched - state.held):
-        await connection.execute(LET_GO, *_columns(gone))
+        await connection.execute(DELETE_HOLDINGS, *_columns(gone))
 
 
 def _held_once(achievement_id: int, state: State) -> bool:

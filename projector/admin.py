@@ -12,14 +12,14 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from projector.rebuild import ENDINGS, RUNNING, Busy, Phase, Plan, Progress, rebuild, rebuildable
-from shared.representations import Representation, to_json
-from shared.runtime import strict_json
+from shared.http import strict_json
+from shared.http.app import BODY_LIMIT, JSON, check_media_type, json_response, path_id, query_parameters, read_body
+from shared.http.documentation import PathId, problem_responses
+from shared.http.problems import InputError, Problem, invalid_input
+from shared.http.protection import Protection
+from shared.http.representations import Representation, to_json
 from shared.runtime.background import begin, end
 from shared.runtime.database import FAILURES, Pool
-from shared.runtime.documentation import PathId, problem_responses
-from shared.runtime.http import BODY_LIMIT, JSON, check_media_type, json_response, path_id, query_parameters, read_body
-from shared.runtime.problems import InputError, Problem, invalid_input
-from shared.runtime.protection import Protection
 from shared.runtime.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -23,12 +23,12 @@ CREATE: Final = (
     ) ON COMMIT DELETE ROWS
     """,
     """
-    CREATE TEMPORARY TABLE IF NOT EXISTS moves (
+    CREATE TEMPORARY TABLE IF NOT EXISTS total_changes (
         old_achievements bigint, old_points bigint, total_achievements bigint, total_points bigint
     ) ON COMMIT DELETE ROWS
     """,
 )
-"""`moves` is written by the projection of totals for the one of differences: what each user's totals were and are."""
+"""`total_changes`: each user's totals before and after the batch, written by the fold of totals, read by the levels."""
 
 # Awards go into a table in the order of its key in half the time, and projections group by users.
 ORDER: Final = "user_id, awarded_at, award_id"
@@ -89,8 +89,8 @@ INSERT INTO batch SELECT {COLUMNS} FROM (
 WHERE {{newest}} ORDER BY {ORDER}
 """  # noqa: S608 - the same
 
-LIFT_LIMIT: Final = 10_000
-"""Events that are lifted at a time: after a change of version it may be the whole log that is lifted."""
+UPCAST_LIMIT: Final = 10_000
+"""Events that are upcasted at a time: after a change of version it may be the whole log that is upcasted."""
 MANY: Final = 100_000
 """So many events are worth a relation of their own."""
 EVERYTHING: Final = 2**63 - 1
@@ -102,7 +102,7 @@ class UnknownEvents(Exception):
 
 
 class UnreadableEvent(Exception):
-    """An event of an older version could not be lifted to the newest."""
+    """An event of an older version could not be upcasted to the newest."""
 
 
 class MissingEvents(Exception):
@@ -170,8 +170,8 @@ def decoded(condition: str) -> str:
     return f"SELECT {COLUMNS} FROM events WHERE {condition} AND {of_version('=')} ORDER BY {ORDER}"  # noqa: S608 - our own texts
 
 
-async def lift_where(connection: Connection, condition: str, *arguments: Any) -> int:  # noqa: ANN401 - the same
-    """Fill the relation, in a transaction, with those of older versions, lifted to the newest; count them.
+async def upcast_into_batch(connection: Connection, condition: str, *arguments: Any) -> int:  # noqa: ANN401 - the same
+    """Fill the relation, in a transaction, with those of older versions, upcasted to the newest; count them.
 
     Raises UnreadableEvent.
     """
@@ -181,10 +181,10 @@ async def lift_where(connection: Connection, condition: str, *arguments: Any) ->
         f"SELECT {RECORD} FROM events WHERE {condition} AND {of_version('<')}",  # noqa: S608 - our own texts
         *arguments,
     )
-    lifted = 0
-    while rows := await cursor.fetch(LIFT_LIMIT):
-        lifted += await _fill_from_rows(connection, [tuple(row) for row in rows])
-    return lifted
+    upcasted = 0
+    while rows := await cursor.fetch(UPCAST_LIMIT):
+        upcasted += await _fill_from_rows(connection, [tuple(row) for row in rows])
+    return upcasted
 
 
 async def _fill_from_rows(connection: Connection, rows: Sequence[Sequence[Any]]) -> int:
@@ -202,11 +202,11 @@ def _newest(row: Sequence[Any]) -> Sequence[Any]:
     if schema_version >= newest:
         return row
     try:
-        lifted = upcast(type_name, schema_version, data)
+        upcasted = upcast(type_name, schema_version, data)
     except (ValueError, LookupError, TypeError) as error:
         message = f"{type_name}, version {schema_version}: {type(error).__name__} {error}"
         raise UnreadableEvent(message) from error
-    return position, partition, type_name, newest, user_id, recorded_at, lifted
+    return position, partition, type_name, newest, user_id, recorded_at, upcasted
 
 
 def _moved(held: Mapping[int, Held], advances: Sequence[Advance]) -> dict[int, Held]:
@@ -272,7 +272,7 @@ class LogBatch:
         else:
             filled = await create_where(connection, in_range(*self._literals()))
         if filled != self.size:
-            filled += await lift_where(connection, RANGE, *self.arguments())
+            filled += await upcast_into_batch(connection, RANGE, *self.arguments())
         if filled != self.size and filled != await self._check(connection):
             message = f"events after position {self.after} up to {self.upto} are of a type or version unknown here"
             raise UnknownEvents(message)

@@ -10,7 +10,7 @@ from projector.feeds.kafka import KafkaFeed
 from projector.feeds.postgres import PostgresFeed
 from shared.read_models.bookkeeping import GENERATIONS_CHANNEL
 from shared.read_models.generations import VERSION
-from shared.runtime.background import background, begin, end, heard, keep_running
+from shared.runtime.background import background, begin, end, keep_running, wait_for
 from shared.runtime.database import FAILURES, Backoff, OwnConnection, Role, connect, listen
 from shared.runtime.settings import Settings, Transport
 
@@ -96,7 +96,7 @@ class Following:
             await self._follow([row["generation"] for row in await connection.fetch(FOLLOWED, VERSION)])
             self._asked = True
             answered()
-            await heard(self._poke, POLL_SECONDS)
+            await wait_for(self._poke, POLL_SECONDS)
 
     async def _follow(self, generations: list[int]) -> None:
         for generation in self._running.keys() - set(generations):

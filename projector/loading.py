@@ -11,7 +11,7 @@ from projector.feeds.membership import Member
 from projector.feeds.postgres import BATCH_LIMIT
 from projector.runner import Amendment, Bulk, Runner, open_session
 from projector.verification import fill_applied
-from shared.event_log import head_position
+from shared.event_store.log import head_position
 from shared.read_models.generations import schema_name
 from shared.read_models.read_model import ReadModel
 from shared.read_models.registry import READ_MODELS, rebuilt_with
@@ -40,7 +40,7 @@ Moved = Callable[[int], Awaitable[None]]
 """Is told the position that the generation has reached."""
 
 
-async def unheard(_position: int) -> None:
+async def no_report(_position: int) -> None:
     """Tell nobody."""
 
 
@@ -49,7 +49,7 @@ class NoKafka(Exception):
 
 
 async def load_from_log(
-    url: str, generation: int, target: int, moved: Moved = unheard, amendments: Sequence[Amendment] = ()
+    url: str, generation: int, target: int, moved: Moved = no_report, amendments: Sequence[Amendment] = ()
 ) -> None:
     """Fold the log up to a position in very large batches; goes on after the last that was finished."""
 

@@ -9,13 +9,13 @@ from projector import admin
 from projector.admin import administration
 from projector.following import Following
 from projector.watch import Watch
-from shared.gauges import refresh_positions
-from shared.runtime import checks
+from shared.http import checks
+from shared.http.app import create_app
+from shared.http.gauges import refresh_positions
+from shared.http.operations import Check, operations
+from shared.http.protection import Protection
 from shared.runtime.background import background
 from shared.runtime.database import Role, open_pool
-from shared.runtime.http import create_app
-from shared.runtime.operations import Check, operations
-from shared.runtime.protection import Protection
 from shared.runtime.settings import Settings, Transport
 from shared.runtime.stalls import keep_looking
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from projector.batch import Poison, fill_where, lift_where
+from projector.batch import Poison, fill_where, upcast_into_batch
 from shared.read_models.bookkeeping import PROJECTED_CHANNEL
 from shared.read_models.generations import schema_name
 from shared.read_models.read_model import Owner, ReadModel
@@ -16,7 +16,7 @@ from shared.runtime.metrics import QUARANTINED
 logger = logging.getLogger(__name__)
 
 # A record that moves no checkpoint is read again after a restart.
-PUT_ASIDE: Final = """
+INSERT_RECORD: Final = """
 INSERT INTO quarantine (generation, partition, position, user_id, kafka_offset, record, error, applied)
 SELECT $1, $2, $3, $4, $5, $6, $7, $8
 WHERE NOT EXISTS (
@@ -24,7 +24,7 @@ WHERE NOT EXISTS (
     WHERE q.generation = $1 AND q.partition = $2 AND q.kafka_offset = $5 AND q.record IS NOT DISTINCT FROM $6)
 """
 # Where a run goes on, or is read again after a restart, there is a row that it begins in or right after.
-PUT_RUNS_ASIDE: Final = """
+INSERT_RUNS: Final = """
 WITH run AS (
     SELECT r.*, known.quarantine_id, known.last AS known_last
     FROM unnest($2::smallint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::text[])
@@ -101,14 +101,14 @@ class NothingToRetry(Exception):
     """The record has no place in the log, or is not there; the message is one sentence."""
 
 
-async def put_aside(
+async def quarantine_record(
     connection: Connection, generation: int, poison: Poison, error: Exception, *, applied: bool
 ) -> None:
     """Keep a record, in the caller's transaction. `applied` tells that the log had the event, so nothing is missing."""
     what = _words(error)
     logger.error("partition %d, position %s was put aside: %s", poison.partition, poison.position, what)
     await connection.execute(
-        PUT_ASIDE,
+        INSERT_RECORD,
         generation,
         poison.partition,
         poison.position,
@@ -126,7 +126,7 @@ async def put_aside(
 async def quarantine_runs(connection: Connection, generation: int, runs: Sequence[Run]) -> None:
     """Keep runs of records that are no events. Each is told of once, however often it goes on or is read again."""
     columns = zip(*((run.partition, run.first, run.last, run.record, run.error) for run in runs), strict=True)
-    begun = await connection.fetch(PUT_RUNS_ASIDE, generation, *map(list, columns))
+    begun = await connection.fetch(INSERT_RUNS, generation, *map(list, columns))
     QUARANTINED.inc(sum(run.last - run.first + 1 for run in runs))
     if begun:
         first, more = begun[0], f" and {len(begun) - 1} more runs" if begun[1:] else ""
@@ -190,7 +190,7 @@ async def _apply(connection: Connection, row: Record, models: Iterable[ReadModel
         await _withdraw(connection, Owner.USER, whose, models)
     arguments = whose, projected, row["generation"], row["quarantine_id"]
     await fill_where(connection, condition, *arguments)
-    await lift_where(connection, condition, *arguments)
+    await upcast_into_batch(connection, condition, *arguments)
     await connection.execute("SELECT pg_temp.fold()")
 
 

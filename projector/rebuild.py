@@ -17,7 +17,7 @@ from projector.generation import Behind, NotThere, create_indexes_sql, hand_over
 from projector.loading import NoKafka, catch_up, load_from_kafka, load_from_log, load_one
 from projector.runner import open_session
 from projector.verification import Verification, verify
-from shared.event_log import head_position
+from shared.event_store.log import head_position
 from shared.read_models.generations import VERSION, served_generation
 from shared.read_models.registry import READ_MODELS, folded
 from shared.runtime.database import FAILURES, Connection, OwnConnection, Role, connect

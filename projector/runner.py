@@ -10,7 +10,7 @@ import asyncpg
 
 from projector import batch
 from projector.batch import Batch, Held, LogBatch, Poison, Record, RecordBatch, UnknownEvents, UnreadableEvent
-from projector.quarantine import put_aside, quarantine_runs, runs_of
+from projector.quarantine import quarantine_record, quarantine_runs, runs_of
 from shared.read_models.bookkeeping import PROJECTED_CHANNEL
 from shared.read_models.generations import schema_name
 from shared.read_models.read_model import ReadModel
@@ -197,10 +197,10 @@ class Runner:
         async with self._connection.transaction():
             await self._advance(nothing)
 
-    async def put_aside(self, poison: Poison, error: Exception, *, applied: bool) -> None:
+    async def quarantine_record(self, poison: Poison, error: Exception, *, applied: bool) -> None:
         """Keep a record that is not projected and moves no checkpoint: one whose headers cannot be read."""
         async with self._connection.transaction():
-            await put_aside(self._connection, self.generation, poison, error, applied=applied)
+            await quarantine_record(self._connection, self.generation, poison, error, applied=applied)
 
     async def quarantine_strange(self, records: Sequence[tuple[Poison, Exception]]) -> None:
         """Keep records that are no events, in the order of their offsets; a run of alike ones is one row."""
@@ -258,11 +258,11 @@ class Runner:
     async def _isolate(self, events: Batch, error: Exception) -> None:
         poison = await events.poison(self._connection)
         if isinstance(events, RecordBatch) and await self._heal(events):
-            await self.put_aside(poison, error, applied=True)
+            await self.quarantine_record(poison, error, applied=True)
             return
         async with self._connection.transaction():
             await self._advance(events)
-            await put_aside(self._connection, self.generation, poison, error, applied=False)
+            await quarantine_record(self._connection, self.generation, poison, error, applied=False)
             await self._connection.execute(f"NOTIFY {PROJECTED_CHANNEL}")
 
     async def _heal(self, events: RecordBatch) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from projector.batch import array_literal, create_where, lift_where
+from projector.batch import array_literal, create_where, upcast_into_batch
 from projector.runner import open_session
 from shared.read_models.generations import schema_name
 from shared.read_models.read_model import ReadModel
@@ -74,7 +74,7 @@ async def fill_applied(connection: Connection, generation: int) -> None:
     projected = array_literal(row["position"] for row in await connection.fetch(PROJECTED, generation))
     applied = APPLIED.format(projected=projected, generation=generation)
     await create_where(connection, applied)
-    await lift_where(connection, applied)
+    await upcast_into_batch(connection, applied)
     await connection.execute("ANALYZE batch")
 
 

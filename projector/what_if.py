@@ -11,7 +11,7 @@ from projector.rebuild import NEXT_GENERATION, Refused, drop_left_overs, turn
 from projector.runner import Amendment
 from shared.domain.days import is_timezone
 from shared.domain.names import InvalidName, achievement_name
-from shared.event_log import head_position
+from shared.event_store.log import head_position
 from shared.read_models.generations import schema_name, served_generation
 from shared.runtime.database import Connection
 

@@ -10,15 +10,15 @@ from query_api.hot import HotAnswers
 from query_api.paging import integer
 from query_api.reading import Reader, Reading
 from shared.domain.errors import DomainError
-from shared.event_log import head_position
-from shared.freshness import Freshness
+from shared.event_store.log import head_position
+from shared.http.app import json_response, query_parameters
+from shared.http.documentation import LAST_NUMBER
+from shared.http.prefer import preferences
+from shared.http.problems import Problem, from_domain, unavailable
+from shared.http.representations import to_json
 from shared.read_models.generations import visible_position
-from shared.representations import to_json
+from shared.read_models.visibility import Visibility
 from shared.runtime.database import Record
-from shared.runtime.documentation import LAST_NUMBER
-from shared.runtime.http import json_response, query_parameters
-from shared.runtime.prefer import preferences
-from shared.runtime.problems import Problem, from_domain, unavailable
 
 DEFAULT_WAIT = 1.0
 
@@ -28,7 +28,7 @@ class Service:
     """What the routes work with; the composition root puts it into the application's state."""
 
     reader: Reader
-    freshness: Freshness
+    visibility: Visibility
     hot: HotAnswers
 
 
@@ -55,7 +55,7 @@ def patience(request: Request) -> float:
 
 async def wait_for(request: Request, position: int, asked_as: str) -> None:
     """Wait until the read models have reached a position; `asked_as` is the parameter. Raises a 503 Problem."""
-    if await service(request).freshness.reached(position, patience(request)):
+    if await service(request).visibility.reached(position, patience(request)):
         return
     async with service(request).reader.pool.acquire() as connection:
         head, visible = await head_position(connection), await visible_position(connection)

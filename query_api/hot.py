@@ -6,7 +6,7 @@ process, and the database is asked some hundred times a second however many read
 
 Where one process serves the database alone it knows what it promised, so it need not ask: it gives what it has as long
 as that is no less, and makes the answers that are asked for anew in the background when the read models have moved, all
-at one moment, so that none of them promises more than the others have.
+at one moment, so that none of them watermark more than the others have.
 """
 
 import asyncio
@@ -24,12 +24,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from query_api.reading import Snapshot, face_in_transaction
 from query_api.today import QUARTER
-from shared.freshness import Promises
+from shared.http.app import PREFIX
 from shared.read_models.bookkeeping import PROJECTED_CHANNEL
 from shared.read_models.generations import SERVED
-from shared.runtime.background import background, heard
+from shared.read_models.visibility import VisibilityWatermark
+from shared.runtime.background import background, wait_for
 from shared.runtime.database import FAILURES, Backoff, OwnConnection, Pool, Record, Role, connect, listen
-from shared.runtime.http import PREFIX
 
 logger = logging.getLogger(__name__)
 
@@ -148,11 +148,11 @@ Key = tuple[Question, int, Place]
 class HotAnswers:
     """What is kept, and how it is made. Run `run()` as a task; it ends when cancelled.
 
-    With `promises`, this process is the only one that gives any.
+    With `watermark`, this process is the only one that gives any.
     """
 
-    def __init__(self, url: str, pool: Pool, promises: Promises | None) -> None:
-        self._url, self._pool, self._promises = url, pool, promises
+    def __init__(self, url: str, pool: Pool, watermark: VisibilityWatermark | None) -> None:
+        self._url, self._pool, self._watermark = url, pool, watermark
         self._whereabouts = Whereabouts(url)
         self._kept: OrderedDict[Key, _Answer] = OrderedDict()
         self._making: dict[Key, asyncio.Task[_Answer]] = {}
@@ -166,8 +166,8 @@ class HotAnswers:
         place = self._at_hand() or await self._whereabouts.now()
         key = question, _quarter(), place
         found = self._kept.get(key) or await self._made(key, app, scope)
-        if self._promises is not None:
-            self._promises.give(found.position)
+        if self._watermark is not None:
+            self._watermark.raise_to(found.position)
             if found.etag is not None and (question in self._asked or len(self._asked) < ROUND_LIMIT):
                 self._asked[question] = app, scope
         return found
@@ -175,16 +175,16 @@ class HotAnswers:
     async def run(self) -> None:
         """Ask and, where this process is alone, keep up with the read models, until cancelled."""
         async with contextlib.AsyncExitStack() as stack:
-            if self._promises is not None:
+            if self._watermark is not None:
                 await stack.enter_async_context(background(self._keep_up()))
             await self._whereabouts.run()
 
     def _at_hand(self) -> Place | None:
         """Return the place whose answers are ready, unless somebody was promised more."""
         settled = self._settled
-        if self._promises is None or settled is None or not self._whereabouts.connected:
+        if self._watermark is None or settled is None or not self._whereabouts.connected:
             return None
-        if settled.position >= self._promises.position:
+        if settled.position >= self._watermark.position:
             return settled
         self._outdone.set()
         return None
@@ -193,7 +193,7 @@ class HotAnswers:
         moved = asyncio.Event()
         async with background(listen(self._url, Role.QUERY, PROJECTED_CHANNEL, moved.set)):
             while True:
-                await heard(moved, POLL_SECONDS)
+                await wait_for(moved, POLL_SECONDS)
                 moved.clear()
                 self._outdone.clear()
                 try:
@@ -204,7 +204,7 @@ class HotAnswers:
                 except Exception:
                     logger.exception("statistics could not be made in the background")
                     self._settled = None
-                await heard(self._outdone, PAUSE_SECONDS)
+                await wait_for(self._outdone, PAUSE_SECONDS)
 
     async def _settle(self) -> None:
         """Make what was asked for since this was done last, and only then give it instead of what there was."""
@@ -251,10 +251,10 @@ class HotAnswers:
 
 @contextlib.asynccontextmanager
 async def hot_answers(
-    url: str, pool: Pool, promises: Promises | None
+    url: str, pool: Pool, watermark: VisibilityWatermark | None
 ) -> AsyncIterator[tuple[HotAnswers, asyncio.Task[None]]]:
     """Run HotAnswers for as long as the context lasts; yield it with its task."""
-    hot = HotAnswers(url, pool, promises)
+    hot = HotAnswers(url, pool, watermark)
     async with background(hot.run()) as task:
         yield hot, task
 

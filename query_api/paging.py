@@ -18,7 +18,7 @@ import orjson
 from fastapi import Request
 
 from shared.domain.moments import moment
-from shared.runtime.problems import InputError, Problem, invalid_input
+from shared.http.problems import InputError, Problem, invalid_input
 
 DEFAULT_LIMIT: Final = 50
 MOST: Final = 100

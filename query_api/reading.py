@@ -14,10 +14,10 @@ from typing import Any, cast
 import asyncpg
 
 from query_api.queries import response
-from shared.freshness import Promises
+from shared.http.problems import Problem, unavailable
 from shared.read_models.generations import schema_name, served_generation
+from shared.read_models.visibility import VisibilityWatermark
 from shared.runtime.database import Connection, OwnConnection, Pool, Record, Role, open_pool
-from shared.runtime.problems import Problem, unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -131,9 +131,11 @@ async def open_reading_pool(url: str, *, size: int) -> AsyncIterator[Pool]:
 class Reader:
     """Asks the generation that is served, over a pool of `Session`."""
 
-    def __init__(self, pool: Pool, promises: Promises, recompute_seconds: float = RECOMPUTE_SECONDS) -> None:
+    def __init__(
+        self, pool: Pool, watermark: VisibilityWatermark, recompute_seconds: float = RECOMPUTE_SECONDS
+    ) -> None:
         self.pool = pool
-        self._promises = promises
+        self._watermark = watermark
         self._generation = 0
         self._groups: dict[Lookup, _Group] = {}
         self._serving: set[asyncio.Task[None]] = set()
@@ -207,7 +209,7 @@ class Reader:
 
     def _reading(self, rows: Sequence[Record]) -> Reading:
         reading = _found(rows)
-        self._promises.give(reading.position)
+        self._watermark.raise_to(reading.position)
         return reading
 
     async def recompute(self, query: str, *arguments: Any) -> Reading:  # noqa: ANN401 - whatever PostgreSQL takes
@@ -224,7 +226,7 @@ class Reader:
                     continue
                 except asyncpg.QueryCanceledError:
                     raise self._too_large() from None
-                self._promises.give(reading.position)
+                self._watermark.raise_to(reading.position)
                 return reading
         raise asyncpg.InterfaceError(_UNSTEADY)
 

@@ -12,9 +12,9 @@ from query_api.answering import patience, service, wait_for
 from query_api.reading import Reading
 from shared.domain.errors import InvalidInput
 from shared.domain.moments import moment
+from shared.http.documentation import LAST_NUMBER
+from shared.http.problems import Problem, unavailable
 from shared.runtime.database import Pool
-from shared.runtime.documentation import LAST_NUMBER
-from shared.runtime.problems import Problem, unavailable
 
 NAMES: Final = ("as_of", "known_at")
 EVERYTHING: Final = 2**63 - 1

@@ -5,10 +5,10 @@ from fastapi import Request, Response
 from command_api.routes.answering import body_of, execute, service
 from command_api.routes.documentation import command_route
 from command_api.schemas import NewAchievement, NewTranslation
-from shared import representations
 from shared.domain.errors import InvalidInput
-from shared.runtime.documentation import PathId, PathLanguage
-from shared.runtime.http import api_router, path_id
+from shared.http import representations
+from shared.http.app import api_router, path_id
+from shared.http.documentation import PathId, PathLanguage
 
 router = api_router(tag="achievements")
 

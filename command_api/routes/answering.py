@@ -15,13 +15,13 @@ from command_api.commands import Command
 from command_api.idempotency import keyed
 from command_api.schemas import Context, idempotency_key
 from command_api.waiting import Overloaded, Turns
-from shared.freshness import Freshness
-from shared.runtime import problems, strict_json
+from shared.http import problems, strict_json
+from shared.http.app import PREFIX, query_parameters, read_json
+from shared.http.prefer import Preferences, preferences
+from shared.http.problems import InputError, Problem
+from shared.read_models.visibility import Visibility
 from shared.runtime.database import Pool
 from shared.runtime.hosts import client_key
-from shared.runtime.http import PREFIX, query_parameters, read_json
-from shared.runtime.prefer import Preferences, preferences
-from shared.runtime.problems import InputError, Problem
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -34,7 +34,7 @@ class Service:
     """What the routes work with; the composition root puts it into the application's state."""
 
     appender: Appender
-    freshness: Freshness
+    visibility: Visibility
     pool: Pool
     context: Context
     turns: Turns = field(default_factory=Turns)
@@ -95,7 +95,7 @@ async def respond(request: Request, answer: Answer, location: str | None) -> Res
 async def position_headers(request: Request, position: int) -> dict[str, str]:
     """Wait for the read models as the client prefers; return Event-Position and Event-Applied."""
     wanted = preferences(request.headers.get("prefer"))
-    applied = not wanted.respond_async and await service(request).freshness.reached(position, patience(wanted))
+    applied = not wanted.respond_async and await service(request).visibility.reached(position, patience(wanted))
     headers = {"Event-Position": str(position), "Event-Applied": "true" if applied else "false"}
     if wanted.applied:
         headers["Preference-Applied"] = wanted.applied

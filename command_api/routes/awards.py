@@ -6,11 +6,10 @@ from command_api.commands import RevokeAward
 from command_api.routes.answering import body_of, execute, service
 from command_api.routes.documentation import command_route
 from command_api.schemas import NewAward, Revocation
-from shared import representations
 from shared.domain.names import lookup_key
-from shared.runtime import strict_json
-from shared.runtime.documentation import PathId, PathUsername
-from shared.runtime.http import BODY_LIMIT, api_router, check_media_type, path_id, read_body
+from shared.http import representations, strict_json
+from shared.http.app import BODY_LIMIT, api_router, check_media_type, path_id, read_body
+from shared.http.documentation import PathId, PathUsername
 
 router = api_router(tag="awards")
 

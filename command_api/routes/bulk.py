@@ -27,9 +27,8 @@ from command_api.routes.answering import (
 from command_api.routes.documentation import PARAMETERS
 from command_api.schemas import AnyBulkCommand, Context, bulk_command
 from command_api.waiting import Overloaded
-from shared.runtime import strict_json
-from shared.runtime.documentation import header, problem_responses
-from shared.runtime.http import (
+from shared.http import strict_json
+from shared.http.app import (
     BATCH_LIMIT,
     BODY_LIMIT,
     JSON,
@@ -42,9 +41,10 @@ from shared.runtime.http import (
     read_body,
     until_stopping,
 )
-from shared.runtime.prefer import preferences
-from shared.runtime.problems import InputError, Problem, content_too_large, invalid_input
-from shared.runtime.slices import in_slices
+from shared.http.documentation import header, problem_responses
+from shared.http.prefer import preferences
+from shared.http.problems import InputError, Problem, content_too_large, invalid_input
+from shared.http.slices import in_slices
 
 router = api_router(tag="commands")
 
@@ -246,7 +246,7 @@ async def _results(request: Request, keys: Keys) -> AsyncIterator[bytes]:
     last = await pending if pending is not None else []
     wanted = preferences(request.headers.get("prefer"))
     if (position := max(position, _last_position(last))) and not wanted.respond_async:
-        await at_work.freshness.reached(position, patience(wanted))
+        await at_work.visibility.reached(position, patience(wanted))
     yield _lines(last)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from shared.runtime.documentation import header, problem_responses
+from shared.http.documentation import header, problem_responses
 
 HEADERS = {
     "Event-Position": header("integer", "Log position of the last event that the command caused."),

@@ -5,10 +5,10 @@ from fastapi import Request, Response
 from command_api.routes.answering import body_of, execute
 from command_api.routes.documentation import command_route
 from command_api.schemas import NewUser, UserChanges
-from shared import representations
 from shared.domain.names import lookup_key
-from shared.runtime.documentation import PathUsername
-from shared.runtime.http import api_router
+from shared.http import representations
+from shared.http.app import api_router
+from shared.http.documentation import PathUsername
 
 router = api_router(tag="users")
 

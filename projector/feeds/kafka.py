@@ -25,7 +25,7 @@ from projector.batch import (
 from projector.feeds.lateness import OVERDUE_SECONDS, Lateness
 from projector.feeds.membership import Fetched, Member, Unreadable
 from projector.runner import Runner, TakenOver
-from shared.event_log import partition_count
+from shared.event_store.log import partition_count
 from shared.events.cloudevents import Consumed, MalformedRecord, from_record
 from shared.events.envelope import partition_of
 from shared.runtime.background import background

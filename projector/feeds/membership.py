@@ -19,8 +19,8 @@ from aiokafka.errors import (
     UnsupportedCodecError,
 )
 
-from shared.event_log import partition_count
-from shared.runtime.background import end, heard
+from shared.event_store.log import partition_count
+from shared.runtime.background import end, wait_for
 from shared.runtime.database import FAILURES, Backoff, Role, connect
 from shared.runtime.kafka import WrongTopic, ensure_topic
 from shared.runtime.settings import Settings
@@ -168,7 +168,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         consumer, assigned = self._consumer, self.assigned
         if consumer is None or not assigned:
             self._changed.clear()
-            await heard(self._changed, seconds)
+            await wait_for(self._changed, seconds)
             return []
         for partition in assigned:
             if partition not in self._reads:

@@ -7,8 +7,8 @@ from typing import Final
 
 from projector.batch import LogBatch, MissingEvents, UnknownEvents
 from projector.runner import Runner, TakenOver
-from shared.event_log import APPENDED_CHANNEL, head_position
-from shared.runtime.background import background, heard
+from shared.event_store.log import APPENDED_CHANNEL, head_position
+from shared.runtime.background import background, wait_for
 from shared.runtime.database import FAILURES, Backoff, OwnConnection, Role, connect, listen
 
 logger = logging.getLogger(__name__)
@@ -81,4 +81,4 @@ class PostgresFeed:
                 after, held = events.upto, events.held_afterwards
                 backoff.reset()
                 self.trouble = None
-            await heard(self._poke, POLL_SECONDS)
+            await wait_for(self._poke, POLL_SECONDS)

@@ -7,10 +7,10 @@ from query_api.answering import answer, nothing, parameters, service
 from query_api.paging import ID, List
 from query_api.queries import current
 from query_api.routes.documentation import read_route
-from shared import representations
 from shared.domain.errors import InvalidInput, UnknownAchievement
-from shared.runtime.documentation import PathId
-from shared.runtime.http import api_router, path_id, quality
+from shared.http import representations
+from shared.http.app import api_router, path_id, quality
+from shared.http.documentation import PathId
 
 router = api_router(tag="achievements")
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from query_api.paging import CURSOR_LIMIT
-from shared.runtime.documentation import LANGUAGE, LAST_NUMBER, MOMENT, header, problem_responses
+from shared.http.documentation import LANGUAGE, LAST_NUMBER, MOMENT, header, problem_responses
 
 POSITION = {"type": "integer", "minimum": 0, "maximum": LAST_NUMBER}
 

@@ -12,13 +12,13 @@ from query_api.queries import current
 from query_api.reading import Lookup
 from query_api.routes.documentation import read_route
 from query_api.today import days_of_the_world
-from shared import representations
 from shared.domain.errors import UnknownUser
 from shared.domain.names import lookup_key
 from shared.events.codec import SCHEMA_VERSIONS, UnknownEvent, upcast
+from shared.http import representations
+from shared.http.app import api_router
+from shared.http.documentation import PathUsername
 from shared.runtime.database import Record
-from shared.runtime.documentation import PathUsername
-from shared.runtime.http import api_router
 
 router = api_router(tag="users")
 

@@ -9,10 +9,10 @@ from query_api.answering import answer, nothing, parameters, service, shown
 from query_api.queries import as_of, current
 from query_api.reading import Reading
 from query_api.routes.documentation import read_route
-from shared import representations
 from shared.domain.errors import InvalidInput, NoAwards
+from shared.http import representations
+from shared.http.app import api_router
 from shared.runtime.database import Record
-from shared.runtime.http import api_router
 
 router = api_router("/users/achievements-stats", tag="statistics")
 

@@ -10,9 +10,9 @@ from query_api.paging import ID, List, integer, whole
 from query_api.queries import as_of, current
 from query_api.routes.documentation import read_route
 from query_api.today import days_of_the_world, days_of_the_world_at
-from shared import representations
 from shared.domain.errors import InvalidInput
-from shared.runtime.http import api_router
+from shared.http import representations
+from shared.http.app import api_router
 
 router = api_router("/users/achievements-stats", tag="statistics")
 

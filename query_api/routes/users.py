@@ -9,11 +9,11 @@ from query_api.paging import ID, List
 from query_api.queries import current
 from query_api.reading import Lookup
 from query_api.routes.documentation import read_route
-from shared import representations
 from shared.domain.errors import UnknownUser
 from shared.domain.names import lookup_key
-from shared.runtime.documentation import PathUsername
-from shared.runtime.http import api_router
+from shared.http import representations
+from shared.http.app import api_router
+from shared.http.documentation import PathUsername
 
 router = api_router(tag="users")
 

@@ -1,7 +1,7 @@
 """Events to JSON and back.
 
 Encoding writes the newest schema version of a type. Decoding takes any version that was ever written: an old one is
-lifted, version by version, to the newest by the functions in `UPCASTERS`.
+upcasted, version by version, to the newest by the functions in `UPCASTERS`.
 """
 
 import json
@@ -39,7 +39,7 @@ def decode(type_name: str, schema_version: int, data: str | bytes) -> Event:
 
     Raises UnknownEvent for a type or version from the future, ValueError or TypeError for data that does not fit.
     """
-    values = _lifted(type_name, schema_version, data)
+    values = _upcasted(type_name, schema_version, data)
     for name, read in _READERS.items():
         if name in values:
             values[name] = read(values[name])
@@ -48,10 +48,10 @@ def decode(type_name: str, schema_version: int, data: str | bytes) -> Event:
 
 def upcast(type_name: str, schema_version: int, data: str | bytes) -> str:
     """Return the data as JSON in the newest version of its type. Raises as `decode` does."""
-    return json.dumps(_lifted(type_name, schema_version, data), ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(_upcasted(type_name, schema_version, data), ensure_ascii=False, separators=(",", ":"))
 
 
-def _lifted(type_name: str, schema_version: int, data: str | bytes) -> dict[str, Any]:
+def _upcasted(type_name: str, schema_version: int, data: str | bytes) -> dict[str, Any]:
     newest = SCHEMA_VERSIONS.get(type_name, 0)
     if not 1 <= schema_version <= newest:
         message = f"unknown event: type {type_name!r}, version {schema_version}"

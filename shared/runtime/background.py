@@ -39,7 +39,7 @@ async def end(task: asyncio.Task[None]) -> None:
     _ended.add(task)
     interrupted = False
     while not task.done():
-        # A library may swallow a cancellation, as a rollback that fails does; one that comes again is heard in the end.
+        # A library may swallow a cancellation, as a rollback that fails does, so it is repeated.
         task.cancel()
         try:
             await asyncio.wait([task], timeout=1)
@@ -68,10 +68,10 @@ def _report(task: asyncio.Task[None]) -> None:
         logger.error("%s failed", task.get_coro(), exc_info=error)
 
 
-async def heard(event: asyncio.Event, seconds: float | None) -> bool:
-    """Wait until the event is set, or so many seconds (None: for ever); return whether it is set."""
+async def wait_for(event: asyncio.Event, timeout: float | None) -> bool:  # noqa: ASYNC109 - says whether, raises nothing
+    """Wait until the event is set, at most `timeout` seconds (None: for ever); return whether it is set."""
     with contextlib.suppress(TimeoutError):
-        # Not wait_for: until Python 3.12 it can swallow a cancellation that comes as the event is set.
-        async with asyncio.timeout(seconds):
+        # Not asyncio.wait_for: until Python 3.12 it can swallow a cancellation that comes as the event is set.
+        async with asyncio.timeout(timeout):
             return await event.wait()
     return False

@@ -122,28 +122,28 @@ async def _keep_session(_connection: Any) -> None:  # noqa: ANN401
     """Skip asyncpg's reset: the services set nothing on a session, and the round trip would cost every read."""
 
 
-async def listen(url: str, role: Role, channel: str, heard: Callable[[], None]) -> None:
-    """Call `heard` for every notification on the channel, reconnecting for ever; runs until cancelled.
+async def listen(url: str, role: Role, channel: str, on_notify: Callable[[], None]) -> None:
+    """Call `on_notify` for every notification on the channel, reconnecting for ever; runs until cancelled.
 
-    `heard` is called after each connect too, since notifications may have been missed before it.
+    `on_notify` is called after each connect too, since notifications may have been missed before it.
     """
     backoff = Backoff()
     while True:
         try:
-            await _listen_once(url, role, channel, heard, backoff)
+            await _listen_once(url, role, channel, on_notify, backoff)
         except FAILURES as error:
             logger.debug("cannot listen on %s: %s", channel, error)
         await backoff.sleep()
 
 
-async def _listen_once(url: str, role: Role, channel: str, heard: Callable[[], None], backoff: "Backoff") -> None:
+async def _listen_once(url: str, role: Role, channel: str, on_notify: Callable[[], None], backoff: "Backoff") -> None:
     connection = await connect(url, role)
     lost = asyncio.Event()
     try:
         connection.add_termination_listener(lambda _connection: lost.set())
-        await connection.add_listener(channel, lambda *_: heard())
+        await connection.add_listener(channel, lambda *_: on_notify())
         backoff.reset()
-        heard()
+        on_notify()
         await lost.wait()
         logger.warning("the connection that listens on %s was lost", channel)
     finally:

@@ -14,10 +14,13 @@ from pydantic_core import ErrorDetails
 
 from shared.runtime import environment
 from shared.runtime.repeats import Repeats
-from shared.runtime.server import PortTaken
 from shared.runtime.settings import Settings
 
 ENV_FILE = Path(".env")
+
+
+class PortTaken(Exception):
+    """The message is one sentence for the operator."""
 
 
 def run(main: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:

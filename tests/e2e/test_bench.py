@@ -10,7 +10,7 @@ from bench import bare, data
 from projector.batch import LogBatch
 from projector.generation import metadata
 from projector.runner import Runner
-from shared.event_log import partition_count
+from shared.event_store.log import partition_count
 from shared.runtime.database import OwnConnection
 from tests.support.processes import run
 

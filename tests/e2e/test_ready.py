@@ -16,7 +16,7 @@ import pytest
 from all_in_one import embedded_postgres
 from all_in_one.embedded_postgres import EmbeddedPostgres
 from all_in_one.migrations import migrate
-from shared.runtime.checks import writable
+from shared.http.checks import writable
 from shared.runtime.database import Role, open_pool
 from tests.support.deployments import Laurels, embedded
 from tests.support.processes import Service

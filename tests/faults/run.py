@@ -31,7 +31,7 @@ from tests.faults.cluster import SESSION_TIMEOUT_MS, TOPIC, Cluster, Part
 from tests.faults.hostile import Hostile
 from tests.faults.load import START, Load
 from tests.support.processes import free_port
-from tests.support.topic import flip_a_byte, make_anew, partitions_of
+from tests.support.topic import flip_a_byte, partitions_of, recreate
 
 RECOVERY_SECONDS = 60.0
 PARTITIONS = 8
@@ -268,7 +268,7 @@ class Faults:
         # What was in it unread is gone with it.
         self.poisons.clear()
         address = self.cluster.broker.bootstrap_servers
-        await asyncio.to_thread(make_anew, address, TOPIC, 1)
+        await asyncio.to_thread(recreate, address, TOPIC, 1)
         async with asyncio.timeout(RECOVERY_SECONDS):
             while await asyncio.to_thread(partitions_of, address, TOPIC) < PARTITIONS:  # noqa: ASYNC110 - a relay adds them
                 await asyncio.sleep(0.5)

@@ -22,9 +22,9 @@ from command_api import appender, idempotency, relay, write_model
 from projector import runner
 from projector.batch import Batch
 from projector.feeds import kafka, membership
+from shared.http.server import serve
 from shared.runtime.database import Connection, OwnConnection, Role, connect
 from shared.runtime.process import run as run_process
-from shared.runtime.server import serve
 from tests.faults.run import Plan, commit_now, run
 from tests.support.processes import ROOT
 

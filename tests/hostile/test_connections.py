@@ -15,10 +15,10 @@ from fastapi import FastAPI, Request, Response
 from starlette.datastructures import State
 
 from command_api.routes.bulk import Streamed
-from shared.runtime.connections import RESERVED_FILES, Limits, allowed_connections
-from shared.runtime.http import api_router, create_app, json_response, read_body, until_stopping
-from shared.runtime.protection import Protection
-from shared.runtime.server import bind, server
+from shared.http.app import api_router, create_app, json_response, read_body, until_stopping
+from shared.http.connections import RESERVED_FILES, Limits, allowed_connections
+from shared.http.protection import Protection
+from shared.http.server import bind, server
 from shared.runtime.settings import Settings
 from tests.hostile.raw import SECONDS, Reply, connect, hear, say, send, wait_for_end
 from tests.support.processes import free_port, start

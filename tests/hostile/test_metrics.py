@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 from prometheus_client import REGISTRY, Counter, generate_latest
 
-from shared.runtime.exposition import SLICE, Exposition
+from shared.http.exposition import SLICE, Exposition
 from tests.contract.helpers import FreshLaurels
 from tests.hostile.raw import say
 from tests.hostile.test_raw_requests import ports

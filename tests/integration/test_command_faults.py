@@ -10,9 +10,9 @@ import orjson
 import pytest
 from fastapi import Response
 
+from shared.http.app import PREFIX, Route, create_app, no_middleware
+from shared.http.protection import Protection
 from shared.runtime.database import OwnConnection
-from shared.runtime.http import PREFIX, Route, create_app, nothing_between
-from shared.runtime.protection import Protection
 from shared.runtime.settings import Settings
 from tests.support.command_side import command_side, connected, held_head, until_it_waits
 
@@ -165,7 +165,7 @@ async def test_whatever_a_route_raises_is_logged_under_the_id_that_is_answered(
         [Route(f"{PREFIX}/fails", fails)],
         lifespan=lambda _app: pytest.fail("it is not started"),
         protection=Protection(Settings(_env_file=None)),
-        inner=nothing_between,
+        inner=no_middleware,
     )
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url=f"http://localhost{PREFIX}") as client:

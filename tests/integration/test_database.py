@@ -13,7 +13,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from all_in_one.embedded_postgres import Connection, EmbeddedPostgres
-from shared.runtime.checks import HEAD_REVISION
+from shared.http.checks import HEAD_REVISION
 from shared.runtime.database import Role, connect
 from tests.support.processes import ROOT, run
 from tests.support.synchronously import synchronously

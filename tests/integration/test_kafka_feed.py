@@ -26,12 +26,12 @@ from tests.support.topic import (
     delete_records,
     delete_topic,
     flip_a_byte,
-    make_anew,
     make_topic,
     produce,
     produce_many,
     produce_with_header,
     records_of,
+    recreate,
 )
 
 API = "/api/v1"
@@ -343,7 +343,7 @@ def test_a_lost_topic_is_survived(scene: Parts) -> None:
     wait_until_projected(scene, before)
     wait_until_published(scene, before)
 
-    make_anew(scene.bootstrap_servers, scene.topic, PARTITIONS)
+    recreate(scene.bootstrap_servers, scene.topic, PARTITIONS)
     for _ in range(3):
         last = award_everybody(api)
         wait_until_projected(scene, last)
@@ -588,7 +588,7 @@ def test_partitions_that_the_topic_lost_are_read_from_the_log(scene: Parts) -> N
     wait_until_projected(scene, award_everybody(api))
     relay.stop()
 
-    make_anew(scene.bootstrap_servers, scene.topic, 1)
+    recreate(scene.bootstrap_servers, scene.topic, 1)
     cause = f"has only 1 of the log's {PARTITIONS} partitions"
     eventually(lambda: any(cause in unwell(projector) for projector in projectors), "a projector names the cause")
     wait_until_projected(scene, award_everybody(api))

@@ -12,7 +12,7 @@ from projector.loading import load_from_log
 from query_api.reading import GROUP_LIMIT, GROUPS_AT_ONCE, Lookup, Reader, Reading, open_reading_pool
 from query_api.routes.users import USER
 from shared.domain.names import username
-from shared.freshness import Promises
+from shared.read_models.visibility import VisibilityWatermark
 from shared.runtime.database import Pool, Role, connect
 from tests.support import projected_log
 from tests.support.histories import USERNAMES, history_of, recorded
@@ -45,7 +45,7 @@ async def reading(log: ProjectedLog, upto: int = 5) -> AsyncIterator[tuple[Reade
     await log.restart(recorded(HISTORY, PARTITIONS))
     await log.project(log.from_log(upto))
     async with open_reading_pool(log.url, size=10) as pool, asyncio.timeout(SECONDS):
-        yield Reader(pool, Promises()), pool
+        yield Reader(pool, VisibilityWatermark()), pool
 
 
 def test_everybody_has_their_own_answer(log: ProjectedLog) -> None:

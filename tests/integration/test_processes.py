@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from shared.runtime.server import bind
+from shared.http.server import bind
 from shared.runtime.settings import Settings
 from tests.support.processes import free_port
 

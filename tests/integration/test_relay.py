@@ -19,7 +19,7 @@ from tests.support.deployments import Parts, compose_services, parts
 from tests.support.kafka import KafkaBroker, SharedBroker, kafka_or_skip, start_broker
 from tests.support.processes import Service, run
 from tests.support.synchronously import synchronously
-from tests.support.topic import configure, make_anew, records_of
+from tests.support.topic import configure, records_of, recreate
 
 API = "/api/v1"
 SECONDS = 60.0
@@ -328,7 +328,7 @@ def test_a_refused_topic_is_named(kafka: SharedBroker, tmp_path: Path) -> None:
 
 def test_missing_partitions_are_added(scene: Parts) -> None:
     """A topic that a broker made by itself, with fewer partitions than the log, gets the others, and loses nothing."""
-    make_anew(scene.bootstrap_servers, scene.topic, 1)
+    recreate(scene.bootstrap_servers, scene.topic, 1)
     api, relay = scene.start("command_api"), scene.start("relay")
     last = append(api)
     wait_until_published(scene, last)
@@ -342,7 +342,7 @@ def test_a_topic_remade_with_too_few_partitions_under_a_relay_is_filled(scene: P
     api, _ = scene.start("command_api"), scene.start("relay")
     wait_until_published(scene, append(api, 1))
 
-    make_anew(scene.bootstrap_servers, scene.topic, 1)
+    recreate(scene.bootstrap_servers, scene.topic, 1)
     for number in range(2, 5):
         last = append(api, number)
         wait_until_published(scene, last)
@@ -352,7 +352,7 @@ def test_a_topic_remade_with_too_few_partitions_under_a_relay_is_filled(scene: P
 
 def test_more_partitions_than_the_log_has_stay_empty(scene: Parts) -> None:
     """They harm nobody: the relay says so and publishes."""
-    make_anew(scene.bootstrap_servers, scene.topic, PARTITIONS + 2)
+    recreate(scene.bootstrap_servers, scene.topic, PARTITIONS + 2)
     api, relay = scene.start("command_api"), scene.start("relay")
     last = append(api)
     wait_until_published(scene, last)

@@ -32,7 +32,7 @@ from projector import generation
 from projector.loading import load_from_log
 from projector.verification import verify
 from shared.domain.names import Name
-from shared.event_log import APPENDED_CHANNEL, head_position
+from shared.event_store.log import APPENDED_CHANNEL, head_position
 from shared.events import codec
 from shared.events.envelope import RecordedEvent
 from shared.events.json_lines import to_line
@@ -320,7 +320,7 @@ def test_a_log_in_several_pieces_is_one(target: Database, monkeypatch: pytest.Mo
 def test_old_versions_stay_as_they_were_and_count_as_the_newest(
     target: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The log keeps what was recorded; what decisions rest on is made of the lifted events."""
+    """The log keeps what was recorded; what decisions rest on is made of the upcasted events."""
     monkeypatch.setitem(codec.SCHEMA_VERSIONS, "user-created", 2)
     monkeypatch.setitem(codec.UPCASTERS, ("user-created", 1), lambda data: {**data, "user_timezone": "Asia/Tokyo"})
     monkeypatch.setattr(restoring, "CHUNK", 4)

@@ -14,9 +14,9 @@ from query_api.time_travel import SETTLED
 from shared.events.codec import UPCASTERS
 from shared.events.envelope import RecordedEvent
 from shared.events.types import AchievementAwarded, AwardRevoked, UserChanged, UserCreated
-from shared.freshness import Promises
+from shared.http.problems import Problem
+from shared.read_models.visibility import VisibilityWatermark
 from shared.runtime.database import OwnConnection, Role, connect
-from shared.runtime.problems import Problem
 from tests.support import oracle, projected_log
 from tests.support.histories import (
     START,
@@ -183,7 +183,7 @@ def test_a_recomputation_is_bounded(log: ProjectedLog) -> None:
 
     async def work() -> tuple[Problem, object, object]:
         async with open_reading_pool(log.url, size=1) as pool:
-            reader = Reader(pool, Promises(), 0.2)
+            reader = Reader(pool, VisibilityWatermark(), 0.2)
             with pytest.raises(Problem) as raised:
                 await reader.recompute("SELECT pg_sleep(30)")
             reading = await reader.read("SELECT current_setting('statement_timeout') AS setting")
@@ -202,7 +202,7 @@ def test_the_wait_for_a_turn_counts(log: ProjectedLog) -> None:
 
     async def work() -> tuple[list[object], float, int]:
         async with open_reading_pool(log.url, size=10) as pool:
-            reader = Reader(pool, Promises(), 0.5)
+            reader = Reader(pool, VisibilityWatermark(), 0.5)
             started = asyncio.get_running_loop().time()
             asked = [asyncio.create_task(reader.recompute("SELECT pg_sleep(30)")) for _ in range(8)]
             await asyncio.sleep(0)
@@ -226,7 +226,7 @@ def test_many_awards_are_too_many(log: ProjectedLog) -> None:
     async def work() -> Problem:
         await log.fill_awards(200_000)
         async with open_reading_pool(log.url, size=1) as pool:
-            reader = Reader(pool, Promises(), 0.02)
+            reader = Reader(pool, VisibilityWatermark(), 0.02)
             with pytest.raises(Problem) as raised:
                 await reader.recompute(queries.as_of("max_count"), 2**62, None, False)  # noqa: FBT003 - an argument of SQL
             return raised.value

@@ -11,8 +11,8 @@ from starlette.types import ASGIApp
 from all_in_one.embedded_postgres import EmbeddedPostgres
 from all_in_one.migrations import migrate
 from command_api.main import app
+from shared.http.app import PREFIX
 from shared.runtime.database import OwnConnection, connect
-from shared.runtime.http import PREFIX
 from shared.runtime.settings import Settings
 from tests.support.projected_log import HASTY
 

@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 import sqlalchemy as sa
 
 from shared.events import codec, types
+from shared.http.server import serve
 from shared.read_models import users
 from shared.read_models.read_model import ReadModel
 from shared.runtime.process import run
-from shared.runtime.server import serve
 
 V1_ORIGIN = "unknown"
 V2_ORIGIN = "signup"

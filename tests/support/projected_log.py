@@ -23,10 +23,10 @@ from query_api.routes.explanations import STATS_FIELDS, USER_STATS
 from query_api.time_travel import EVERYTHING
 from shared.events.cloudevents import Consumed, from_record, to_headers
 from shared.events.envelope import RecordedEvent, partition_of
-from shared.freshness import Promises
 from shared.read_models.generations import schema_name, visible_position
 from shared.read_models.read_model import ReadModel
 from shared.read_models.registry import READ_MODELS
+from shared.read_models.visibility import VisibilityWatermark
 from shared.runtime.database import OwnConnection, Role, connect
 from shared.runtime.database import Record as DatabaseRecord
 from tests.support import oracle
@@ -85,7 +85,7 @@ class ProjectedLog:
         await admin.execute("SET session_replication_role = replica")
         stack = AsyncExitStack()
         pool = await stack.enter_async_context(open_reading_pool(url, size=1))
-        return cls(url, admin, await Runner.open(url, GENERATION), Reader(pool, Promises()), stack)
+        return cls(url, admin, await Runner.open(url, GENERATION), Reader(pool, VisibilityWatermark()), stack)
 
     async def reopen(self, models: Sequence[ReadModel] = READ_MODELS) -> None:
         """Have a new runner, which folds into these read models."""

@@ -4,7 +4,7 @@ import asyncpg
 
 from projector import generation
 from projector.loading import load_from_log
-from shared.event_log import head_position
+from shared.event_store.log import head_position
 from shared.read_models.generations import schema_name, served_generation
 from shared.runtime.database import Role, connect
 from tests.support import oracle

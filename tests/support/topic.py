@@ -163,7 +163,7 @@ def add_partitions(bootstrap_servers: str, topic: str, total: int) -> None:
     _administer(bootstrap_servers, change)
 
 
-def make_anew(bootstrap_servers: str, topic: str, partitions: int) -> None:
+def recreate(bootstrap_servers: str, topic: str, partitions: int) -> None:
     """Delete a topic with all that is in it, and make it again, empty."""
 
     async def change(admin: AIOKafkaAdminClient) -> None:

@@ -72,7 +72,7 @@ def test_an_event_of_the_catalogue_has_no_subject() -> None:
 
 
 def test_an_old_version_is_kept_and_read_in_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was recorded stays as it was; the event beside it is the lifted one."""
+    """What was recorded stays as it was; the event beside it is the upcasted one."""
     monkeypatch.setitem(codec.SCHEMA_VERSIONS, "achievement-awarded", 2)
     monkeypatch.setitem(
         codec.UPCASTERS, ("achievement-awarded", 1), lambda data: {**data, "points": data["points"] * 2}

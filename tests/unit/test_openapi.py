@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cli.openapi import whole_document
-from shared.runtime.api_map import document
+from shared.http.api_map import document
 
 Operation = dict[str, Any]
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from query_api.paging import DEFAULT_LIMIT, ID, List, Page, instant, integer, whole
-from shared.runtime.problems import Problem
+from shared.http.problems import Problem
 
 USERS = List("users", (ID,))
 AWARDS = List("awards", (instant, ID))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.runtime.prefer import LONGEST_WAIT, NOTHING, Preferences, preferences
+from shared.http.prefer import LONGEST_WAIT, NOTHING, Preferences, preferences
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@
 import pytest
 from pydantic import ValidationError
 
-from shared.runtime.problems import Problem
-from shared.runtime.protection import Protection
+from shared.http.problems import Problem
+from shared.http.protection import Protection
 from shared.runtime.settings import Settings
 
 WRITE, READ = "w-0123456789abcdef", "r-0123456789abcdef"

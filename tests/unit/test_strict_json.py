@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
-from shared.runtime import strict_json
-from shared.runtime.problems import Problem
-from shared.runtime.strict_json import elements, parse, validate
+from shared.http import strict_json
+from shared.http.problems import Problem
+from shared.http.strict_json import elements, parse, validate
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 VALUES: st.SearchStrategy[Any] = st.recursive(

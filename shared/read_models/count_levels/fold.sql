@@ -7,9 +7,9 @@ BEGIN
     USING (
         SELECT total_achievements, sum(users)::bigint AS users
         FROM (
-            SELECT total_achievements, 1 AS users FROM moves WHERE total_achievements IS NOT NULL
+            SELECT total_achievements, 1 AS users FROM total_changes WHERE total_achievements IS NOT NULL
             UNION ALL
-            SELECT old_achievements, -1 FROM moves WHERE old_achievements IS NOT NULL
+            SELECT old_achievements, -1 FROM total_changes WHERE old_achievements IS NOT NULL
         ) m
         GROUP BY total_achievements HAVING sum(users) <> 0
     ) m ON l.total_achievements = m.total_achievements

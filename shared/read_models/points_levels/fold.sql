@@ -7,9 +7,9 @@ BEGIN
     USING (
         SELECT total_points, sum(users)::bigint AS users
         FROM (
-            SELECT total_points, 1 AS users FROM moves WHERE total_achievements > 0
+            SELECT total_points, 1 AS users FROM total_changes WHERE total_achievements > 0
             UNION ALL
-            SELECT old_points, -1 FROM moves WHERE old_achievements > 0
+            SELECT old_points, -1 FROM total_changes WHERE old_achievements > 0
         ) m
         GROUP BY total_points HAVING sum(users) <> 0
     ) m ON l.total_points = m.total_points
@@ -18,9 +18,9 @@ BEGIN
     WHEN NOT MATCHED THEN INSERT (total_points, users) VALUES (m.total_points, m.users);
 
     WITH moved AS (
-        SELECT total_points FROM moves WHERE total_achievements > 0
+        SELECT total_points FROM total_changes WHERE total_achievements > 0
         UNION
-        SELECT old_points FROM moves WHERE old_achievements > 0
+        SELECT old_points FROM total_changes WHERE old_achievements > 0
     ), around AS (
         SELECT total_points FROM moved
         UNION

@@ -1,5 +1,5 @@
 -- A revoked award takes its position with it, so the awards that remain are asked for the position.
--- `moves` tells the levels what each user's totals were and are.
+-- `total_changes` tells the levels what each user's totals were and are.
 CREATE OR REPLACE FUNCTION pg_temp.fold_totals() RETURNS void LANGUAGE plpgsql AS $fold$
 BEGIN
     WITH change AS (
@@ -39,6 +39,6 @@ BEGIN
             total_achievements = excluded.total_achievements, total_points = excluded.total_points,
             count_position = excluded.count_position, points_position = excluded.points_position
     )
-    INSERT INTO moves (old_achievements, old_points, total_achievements, total_points)
+    INSERT INTO total_changes (old_achievements, old_points, total_achievements, total_points)
     SELECT old_achievements, old_points, total_achievements, total_points FROM outcome;
 END $fold$;

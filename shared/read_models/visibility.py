@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from shared.read_models.bookkeeping import PROJECTED_CHANNEL
 from shared.read_models.generations import visible_position
-from shared.runtime.background import background, heard
+from shared.runtime.background import background, wait_for
 from shared.runtime.database import FAILURES, Pool, Role, listen
 
 logger = logging.getLogger(__name__)
@@ -18,22 +18,22 @@ POLL_SECONDS = 0.25
 """How often a waiter looks by itself; notifications only make it quicker."""
 
 
-class Promises:
+class VisibilityWatermark:
     """What this process has told anybody is visible: every event up to `position`."""
 
     def __init__(self) -> None:
         self.position = 0
 
-    def give(self, position: int) -> None:
+    def raise_to(self, position: int) -> None:
         """Note that somebody is told so."""
         self.position = max(self.position, position)
 
 
-class Freshness:
+class Visibility:
     """Knows how far the live read models are, as soon as somebody waits for it. Run `run()` as a task."""
 
-    def __init__(self, url: str, role: Role, pool: Pool, promises: Promises) -> None:
-        self._url, self._role, self._pool, self._promises = url, role, pool, promises
+    def __init__(self, url: str, role: Role, pool: Pool, watermark: VisibilityWatermark) -> None:
+        self._url, self._role, self._pool, self._watermark = url, role, pool, watermark
         self._waiting: set[tuple[int, asyncio.Future[None]]] = set()
         self._poke = asyncio.Event()
 
@@ -52,7 +52,7 @@ class Freshness:
             return False
         finally:
             self._waiting.discard((position, future))
-        self._promises.give(position)
+        self._watermark.raise_to(position)
         return True
 
     async def run(self) -> None:
@@ -62,7 +62,7 @@ class Freshness:
 
     async def _follow(self) -> None:
         while True:
-            await heard(self._poke, POLL_SECONDS if self._waiting else None)
+            await wait_for(self._poke, POLL_SECONDS if self._waiting else None)
             self._poke.clear()
             if not self._waiting:
                 continue
@@ -81,9 +81,9 @@ class Freshness:
 
 @contextlib.asynccontextmanager
 async def following(
-    url: str, role: Role, pool: Pool, promises: Promises
-) -> AsyncIterator[tuple[Freshness, asyncio.Task[None]]]:
-    """Run a Freshness for as long as the context lasts; yield it with its task."""
-    freshness = Freshness(url, role, pool, promises)
-    async with background(freshness.run()) as task:
-        yield freshness, task
+    url: str, role: Role, pool: Pool, watermark: VisibilityWatermark
+) -> AsyncIterator[tuple[Visibility, asyncio.Task[None]]]:
+    """Run a Visibility for as long as the context lasts; yield it with its task."""
+    visibility = Visibility(url, role, pool, watermark)
+    async with background(visibility.run()) as task:
+        yield visibility, task

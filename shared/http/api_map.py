@@ -14,7 +14,7 @@ from typing import Any
 @cache
 def document() -> dict[str, Any]:
     """Return the OpenAPI document of the whole API."""
-    found: dict[str, Any] = json.loads(files("shared.runtime").joinpath("openapi.json").read_text("utf-8"))
+    found: dict[str, Any] = json.loads(files("shared.http").joinpath("openapi.json").read_text("utf-8"))
     return found
 
 

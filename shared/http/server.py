@@ -12,15 +12,12 @@ from dataclasses import replace
 import uvicorn
 from fastapi import FastAPI
 
-from shared.runtime.connections import Connection, Connections, Limits, allowed_connections
+from shared.http.connections import Connection, Connections, Limits, allowed_connections
+from shared.runtime.process import PortTaken
 from shared.runtime.settings import Settings
 
 GRACE_SECONDS = 3
 LIMITS = Limits()
-
-
-class PortTaken(Exception):
-    """The message is one sentence for the operator."""
 
 
 def bind(settings: Settings) -> socket.socket:

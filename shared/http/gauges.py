@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from shared.event_log import head_position
+from shared.event_store.log import head_position
 from shared.read_models.generations import PARTITION_TROUBLES, served_generation, visible_position
 from shared.runtime.database import Pool
 from shared.runtime.metrics import (

@@ -7,9 +7,9 @@ from typing import Final
 
 import asyncpg
 
+from shared.http.operations import Check
 from shared.runtime.database import Pool
 from shared.runtime.kafka import broker_answers
-from shared.runtime.operations import Check
 from shared.runtime.settings import Settings
 
 HEAD_REVISION = "0004"

@@ -11,8 +11,8 @@ from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
+from shared.http.problems import Problem
 from shared.runtime.hosts import is_loopback
-from shared.runtime.problems import Problem
 from shared.runtime.settings import Settings
 
 PASSED_ON = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "origin")

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import WithJsonSchema
 
-from shared.runtime.problems import ERRORS_LISTED, MEDIA_TYPE
+from shared.http.problems import ERRORS_LISTED, MEDIA_TYPE
 
 LAST_NUMBER: Final = 2**53 - 1
 """The greatest id and position: JSON's numbers are exact up to here."""

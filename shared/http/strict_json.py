@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from shared.runtime.problems import ERRORS_LISTED, InputError, Problem, content_too_large, invalid_input, pointer
+from shared.http.problems import ERRORS_LISTED, InputError, Problem, content_too_large, invalid_input, pointer
 
 Model = TypeVar("Model", bound=BaseModel)
 

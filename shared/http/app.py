@@ -20,13 +20,13 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.domain.errors import DomainError, InvalidInput
-from shared.runtime import problems
-from shared.runtime.api_map import allowed_methods
+from shared.http import problems
+from shared.http.api_map import allowed_methods
+from shared.http.problems import InputError, Problem, content_too_large, invalid_input, pointer
+from shared.http.protection import Protection
 from shared.runtime.database import UNREACHABLE
 from shared.runtime.hosts import client_key
 from shared.runtime.metrics import REQUEST_SECONDS, REQUESTS
-from shared.runtime.problems import InputError, Problem, content_too_large, invalid_input, pointer
-from shared.runtime.protection import Protection
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class Application(FastAPI):
         await self._edge(scope, receive, send)
 
 
-def nothing_between(app: ASGIApp) -> ASGIApp:
+def no_middleware(app: ASGIApp) -> ASGIApp:
     """Return the application as it is."""
     return app
 
@@ -97,7 +97,7 @@ def create_app(
     *,
     lifespan: Lifespan,
     protection: Protection,
-    inner: Callable[[ASGIApp], ASGIApp] = nothing_between,
+    inner: Callable[[ASGIApp], ASGIApp] = no_middleware,
 ) -> FastAPI:
     """Return an application with these routes, keeping the conventions; `inner` stands between its edge and them."""
     app = Application(
@@ -118,7 +118,7 @@ def create_app(
     app.add_exception_handler(DomainError, _on_domain_error)
     app.add_exception_handler(RequestValidationError, _on_bad_parameter)
     app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(ClientDisconnect, _on_nobody_there)
+    app.add_exception_handler(ClientDisconnect, _on_client_disconnect)
     for error in UNREACHABLE:
         app.add_exception_handler(error, _on_unreachable)
     app.add_exception_handler(Exception, _on_bug)
@@ -163,7 +163,7 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     return problem_response(Problem(error.status_code, code, detail))
 
 
-async def _on_nobody_there(_request: Request, _error: Exception) -> Response:
+async def _on_client_disconnect(_request: Request, _error: Exception) -> Response:
     # Nobody reads this; it only keeps a client that left from looking like a mistake of ours.
     return Response(status_code=400)
 

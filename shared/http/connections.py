@@ -17,9 +17,9 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from shared.http.problems import MEDIA_TYPE, InputError, Problem, invalid_input, unavailable
 from shared.runtime.hosts import client_key
 from shared.runtime.metrics import REFUSED
-from shared.runtime.problems import MEDIA_TYPE, InputError, Problem, invalid_input, unavailable
 
 RESERVED_FILES: Final = 128
 """File descriptors kept for the database, the broker, logs, and connections that are being closed."""

@@ -10,11 +10,11 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import FileResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from shared.representations import to_json
-from shared.runtime.api_map import document
-from shared.runtime.exposition import Exposition
-from shared.runtime.http import json_response, problem_response
-from shared.runtime.problems import unavailable
+from shared.http.api_map import document
+from shared.http.app import json_response, problem_response
+from shared.http.exposition import Exposition
+from shared.http.problems import unavailable
+from shared.http.representations import to_json
 
 Check = Callable[[], Awaitable[str | None]]
 """Returns None when a thing that the service needs is there, else what is wrong, in a few words."""

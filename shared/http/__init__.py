@@ -1,0 +1,1 @@
+"""Conventions of HTTP that both APIs keep: problems, limits, negotiation, documentation, operations."""
