@@ -15,9 +15,9 @@ FINGERPRINTS = {
     ("achievements", 1): "8a4afb3dfd21bb0b",
     ("texts", 1): "1b58d48a4da92822",
     ("user_awards", 1): "8b24eabda8776e4d",
-    ("totals", 1): "6c92723bf88887d8",
-    ("count_levels", 1): "3435cec7036c58cb",
-    ("points_levels", 1): "6dbdddb5c012ebf4",
+    ("totals", 1): "adb95a1f41a6f828",
+    ("count_levels", 1): "acbe1cbb75367284",
+    ("points_levels", 1): "ff9b9e76b51c8537",
     ("streaks", 1): "f991ece2ec6fcc66",
     ("incomplete", 1): "3587821c5868e7c4",
 }
