@@ -110,7 +110,7 @@ async def _write_rows(self: Any, events: Batch) -> int:
 
 
 def no_fencing() -> None:
-    """Move the checkpoint whoever holds the partition, and from wherever it is."""
+    """Advance the checkpoint without a check of its epoch and its old position."""
     runner.ADVANCE = runner.ADVANCE.replace("AND p.position = a.old AND p.epoch = a.epoch", "")  # type: ignore[misc]
     project = runner.Runner.project
 
@@ -122,7 +122,7 @@ def no_fencing() -> None:
 
 
 def relay_without_its_epoch() -> None:
-    """Publish beside another relay, and move the checkpoint whoever has the lease."""
+    """Publish beside another relay, and advance the checkpoint without a check of the lease."""
     relay.MOVE = relay.MOVE.replace("WHERE epoch = $1", "WHERE $1::bigint IS NOT NULL")  # type: ignore[misc]
     relay.MAY_WORK = "SELECT $1::float IS NOT NULL"  # type: ignore[misc]
 
