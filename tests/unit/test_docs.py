@@ -23,7 +23,7 @@ FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 SPAN = re.compile(r"`([^`\n]+)`")
 FILE = re.compile(r"[\w.{},*-]+(?:/[\w.{},*-]+)*\.(?:py|sql|md|yaml|toml|cfg|lock|json|xml)")
-FOLDER = re.compile(r"([\w-]+)/(?:[\w{},*-]+/?)*")
+FOLDER = re.compile(r"([\w-]+)/(?:[\w{},*-]+/)*[\w{},*-]*")
 MODULE = re.compile(r"([a-z_]+)(?:\.[a-z_]+)+")
 NOT_OF_THE_REPOSITORY = {"Badges.xml", "Users.xml"}
 
