@@ -28,7 +28,7 @@ from command_api.waiting import FairQueue
 from shared.domain.errors import DomainError, IdempotencyKeyReused
 from shared.event_store.log import APPENDED_CHANNEL
 from shared.events import codec
-from shared.events.envelope import partition_of, subject
+from shared.events.envelope import partition_of
 from shared.events.types import Event
 from shared.http import problems
 from shared.runtime.background import background
@@ -283,7 +283,7 @@ async def _recall(connection: OwnConnection, state: State, submissions: Sequence
 async def _answer_again(connection: OwnConnection, state: State, row: asyncpg.Record) -> Answer:
     """Answer for an event whose remembered answer has expired: as it was, in the texts of today."""
     event = codec.decode(row["type"], row["schema_version"], row["data"])
-    user_id = subject(event)
+    user_id = event.subject
     if user_id is not None:
         await write_model.load_users(connection, state, [user_id])
     return answers.repeated(event, replace(state, now=row["recorded_at"]), row["position"])
@@ -294,7 +294,7 @@ async def _append(connection: OwnConnection, partition_positions: list[int], gro
         return
     state, count = group.state, len(group.events)
     first = state.position - count + 1
-    subjects = [subject(event) for event, _, _ in group.events]
+    subjects = [event.subject for event, _, _ in group.events]
     partitions = [partition_of(user_id, len(partition_positions)) for user_id in subjects]
     for position, partition in enumerate(partitions, first):
         partition_positions[partition] = position

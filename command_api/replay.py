@@ -13,6 +13,7 @@ from command_api.decisions import decide
 from command_api.decisions.state import Catalogue, State, User
 from command_api.schemas import bulk_command
 from shared.domain.errors import DomainError
+from shared.events.codec import FIELDS
 from shared.events.envelope import RecordedEvent
 from shared.events.json_lines import MalformedLine
 from shared.events.types import (
@@ -138,7 +139,7 @@ def _text(event: AchievementDefined | AchievementTranslated) -> dict[str, Any]:
 
 def _explain(event: Event, expected: Event) -> None:
     """Raise MalformedLine that names the field in which they differ, but for a day that may have been right."""
-    for name in event.__slots__:
+    for name, _ in FIELDS[event.type]:
         if getattr(event, name) != getattr(expected, name) and not (name == "local_day" and _is_possible_day(event)):
             raise MalformedLine(f"{name!r} has a value that does not follow from the events before it")
 

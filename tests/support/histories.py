@@ -25,7 +25,7 @@ from command_api.decisions.state import Catalogue, State
 from shared.domain.errors import DomainError
 from shared.domain.names import achievement_name, username
 from shared.events.codec import SCHEMA_VERSIONS, encode
-from shared.events.envelope import RecordedEvent, partition_of, subject
+from shared.events.envelope import RecordedEvent, partition_of
 from shared.events.types import AwardRevoked
 from tests.support.oracle import Fact
 
@@ -207,10 +207,10 @@ def recorded(history: Sequence[Fact], partitions: int) -> list[RecordedEvent]:
         RecordedEvent(
             position=position,
             event_id=uuid5(NAMESPACE_URL, str(position)),
-            partition=partition_of(subject(event), partitions),
+            partition=partition_of(event.subject, partitions),
             type=event.type,
             schema_version=SCHEMA_VERSIONS[event.type],
-            user_id=subject(event),
+            user_id=event.subject,
             data=encode(event),
             recorded_at=recorded_at,
         )
