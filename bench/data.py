@@ -10,7 +10,7 @@ import asyncpg
 
 from bench import bare
 from command_api.appender import Submission, running
-from command_api.commands import DefineAchievement, TranslateAchievement
+from command_api.decisions.achievements import DefineAchievement, TranslateAchievement
 from shared.domain.names import achievement_name
 from shared.read_models.generations import schema_name
 from shared.runtime.database import OwnConnection, Role

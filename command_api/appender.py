@@ -20,8 +20,7 @@ import asyncpg
 
 from command_api import answers, idempotency, write_model
 from command_api.answers import Answer
-from command_api.commands import Command
-from command_api.decisions import decide
+from command_api.decisions import Command
 from command_api.decisions.state import Catalogue, State
 from command_api.idempotency import Keyed, Memory
 from command_api.waiting import FairQueue
@@ -247,7 +246,7 @@ class Group:
 
     def _decided(self, command: Command, keyed: Keyed | None) -> Answer:
         try:
-            event = decide(command, self.state)
+            event = command.decide(self.state)
         except DomainError as error:
             self.outcomes[command.type, error.code] += 1
             return answers.refusal(problems.from_domain(error))

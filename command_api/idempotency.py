@@ -17,7 +17,7 @@ import orjson
 from asyncpg.pgproto import pgproto
 
 from command_api.answers import Answer
-from command_api.commands import Command
+from command_api.decisions import Command
 from shared.domain.errors import IdempotencyKeyReused
 from shared.runtime.database import Connection, Record
 

@@ -11,9 +11,9 @@ from pydantic_core import PydanticCustomError
 
 from command_api.answers import Answer
 from command_api.appender import Appender, DatabaseUnavailable, Submission
-from command_api.commands import Command
+from command_api.decisions import Command
 from command_api.idempotency import keyed
-from command_api.schemas import Context, idempotency_key
+from command_api.schemas.fields import Context, idempotency_key
 from command_api.waiting import Overloaded, Turns
 from shared.http import problems, strict_json
 from shared.http.app import PREFIX, query_parameters, read_json

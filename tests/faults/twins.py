@@ -19,6 +19,9 @@ from typing import Any
 from aiokafka.errors import CorruptRecordException
 
 from command_api import appender, idempotency, relay, write_model
+from command_api.decisions.achievements import DefineAchievement, TranslateAchievement
+from command_api.decisions.awards import AwardAchievement, RevokeAward
+from command_api.decisions.users import ChangeUser, CreateUser
 from projector import runner
 from projector.batch import Batch
 from projector.feeds import kafka, membership
@@ -130,14 +133,17 @@ def relay_without_its_epoch() -> None:
 def decisions_that_raise() -> None:
     """Let every hundredth decision raise."""
     numbers = itertools.count(1)
-    sound = appender.decide  # type: ignore[attr-defined]
 
-    def sometimes(command: Any, state: Any) -> Any:
-        if next(numbers) % 100 == 0:
-            raise RuntimeError("the hundredth")
-        return sound(command, state)
+    def sometimes(decide: Any) -> Any:
+        def decide_or_raise(command: Any, state: Any) -> Any:
+            if next(numbers) % 100 == 0:
+                raise RuntimeError("the hundredth")
+            return decide(command, state)
 
-    appender.decide = sometimes  # type: ignore[attr-defined]
+        return decide_or_raise
+
+    for command in (CreateUser, ChangeUser, DefineAchievement, TranslateAchievement, AwardAchievement, RevokeAward):
+        command.decide = sometimes(command.decide)  # type: ignore[method-assign]
 
 
 def records_believed_over_the_log() -> None:

@@ -16,15 +16,10 @@ from all_in_one.embedded_postgres import Connection, EmbeddedPostgres
 from all_in_one.migrations import migrate
 from command_api import appender, exporting, restoring
 from command_api.appender import Submission
-from command_api.commands import (
-    AwardAchievement,
-    ChangeUser,
-    Command,
-    CreateUser,
-    DefineAchievement,
-    RevokeAward,
-    TranslateAchievement,
-)
+from command_api.decisions import Command
+from command_api.decisions.achievements import DefineAchievement, TranslateAchievement
+from command_api.decisions.awards import AwardAchievement, RevokeAward
+from command_api.decisions.users import ChangeUser, CreateUser
 from command_api.exporting import recorded_events
 from command_api.restoring import BadLog, NotEmpty
 from command_api.tables import metadata

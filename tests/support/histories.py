@@ -11,17 +11,11 @@ from uuid import NAMESPACE_URL, uuid5
 
 from hypothesis import strategies as st
 
-from command_api.commands import (
-    AwardAchievement,
-    ChangeUser,
-    Command,
-    CreateUser,
-    DefineAchievement,
-    RevokeAward,
-    TranslateAchievement,
-)
-from command_api.decisions import decide
+from command_api.decisions import Command
+from command_api.decisions.achievements import DefineAchievement, TranslateAchievement
+from command_api.decisions.awards import AwardAchievement, RevokeAward
 from command_api.decisions.state import Catalogue, State
+from command_api.decisions.users import ChangeUser, CreateUser
 from shared.domain.errors import DomainError
 from shared.domain.names import achievement_name, username
 from shared.events.codec import SCHEMA_VERSIONS, encode
@@ -58,7 +52,7 @@ class Past:
         # Two events each share a time, as those of a group do.
         self.state.now = START + timedelta(minutes=17) * (self.state.position // 2)
         try:
-            event = decide(command, self.state)
+            event = command.decide(self.state)
         except DomainError:
             return
         self.state.record(event)
