@@ -14,13 +14,12 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
-from fastapi import FastAPI
 
 from shared.event_store.log import APPENDED_CHANNEL
 from shared.events.cloudevents import to_headers
 from shared.events.envelope import RecordedEvent
 from shared.http import checks
-from shared.http.app import create_app
+from shared.http.app import Application, Serving, create_app
 from shared.http.gauges import refresh_positions, refresh_published
 from shared.http.operations import Check, operations
 from shared.http.protection import Protection
@@ -276,22 +275,20 @@ async def relaying(settings: Settings) -> AsyncIterator[tuple[Pool, dict[str, Ch
         )
 
 
-def app(settings: Settings) -> FastAPI:
+def app(settings: Settings) -> Application:
     """Return the relay as a service: it publishes, and serves nothing but its operations."""
-    ready: dict[str, Check] = {}
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with relaying(settings) as (app.state.pool, found):
-            ready.update(found, database=checks.database(app.state.pool))
-            yield
+    async def start(_app: Application) -> AsyncIterator[Serving]:
+        async with relaying(settings) as (pool, ready):
 
-    async def refresh() -> None:
-        await refresh_positions(service.state.pool)
-        await refresh_published(service.state.pool)
+            async def refresh() -> None:
+                await refresh_positions(pool)
+                await refresh_published(pool)
 
-    service = create_app(operations(ready, refresh).routes, lifespan=lifespan, protection=Protection(settings))
-    return service
+            yield Serving(operations({**ready, "database": checks.database(pool)}, refresh).routes)
+
+    return create_app(start, Protection(settings))
 
 
 if __name__ == "__main__":
