@@ -1,1 +1,1 @@
-"""The event store: the append-only log of record, and every statement that appends to it, reads it or asks its positions."""
+"""The event store: the append-only log of record, with every statement that appends to it or reads it."""

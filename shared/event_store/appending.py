@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from operator import attrgetter
+from typing import Final
 from uuid import UUID
 
 from shared.event_store.log import APPENDED_CHANNEL
@@ -77,8 +78,9 @@ async def prepare_copy(connection: Connection) -> None:
     await connection.execute(sql(__package__, "facts"))
 
 
-async def copy_events(connection: OwnConnection, rows: Iterable[tuple[Any, ...]]) -> None:
-    """Insert recorded events, as rows of COLUMNS. The head is locked, and moved by `move_head` after the last copy."""
+async def copy_events(connection: OwnConnection, events: Iterable[RecordedEvent]) -> None:
+    """Insert events of another log. The head is locked, and moved by `move_head` after the last copy."""
+    rows = map(attrgetter(*COLUMNS), events)
     await connection.copy_records_to_table("events", records=rows, columns=COLUMNS)
 
 
