@@ -122,16 +122,19 @@ class Appender:
         return group
 
     async def _serve(self, group: list[_Waiting]) -> None:
-        given = await self._settle([submission for waiting in group for submission in waiting.submissions])
-        start = 0
-        for waiting in group:
-            end = start + len(waiting.submissions)
-            if not waiting.answered.done():
-                if end <= len(given):
-                    waiting.answered.set_result(given[start:end])
-                else:
-                    waiting.answered.set_exception(DatabaseUnavailable())
-            start = end
+        given: list[Answer] = []
+        try:
+            given = await self._settle([submission for waiting in group for submission in waiting.submissions])
+        finally:
+            start = 0
+            for waiting in group:
+                end = start + len(waiting.submissions)
+                if not waiting.answered.done():
+                    if end <= len(given):
+                        waiting.answered.set_result(given[start:end])
+                    else:
+                        waiting.answered.set_exception(DatabaseUnavailable())
+                start = end
 
     async def _settle(self, submissions: Sequence[Submission]) -> list[Answer]:
         """Commit a group, and return the answers to its commands up to where the database failed.
