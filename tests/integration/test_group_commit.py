@@ -1,4 +1,4 @@
-"""The one writer over a real PostgreSQL: order, faults of commands and of the database, lost clients and connections."""
+"""The one writer over a real PostgreSQL: order, faults, clients that leave, connections that are lost."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
