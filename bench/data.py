@@ -9,7 +9,7 @@ from typing import Final
 import asyncpg
 
 from bench import bare
-from command_api.commands import DefineAchievement, TranslateAchievement
+from command_api.decisions.achievements import DefineAchievement, TranslateAchievement
 from command_api.group import Submission
 from command_api.group_commit import running
 from shared.domain.names import achievement_name

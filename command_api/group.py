@@ -9,8 +9,7 @@ from uuid import UUID
 
 from command_api import answers
 from command_api.answers import Answer
-from command_api.commands import Command
-from command_api.decisions import decide
+from command_api.decisions import Command
 from command_api.decisions.state import State
 from command_api.idempotency import Keyed, Memory, fresh_event_ids
 from shared.domain.errors import DomainError, IdempotencyKeyReused
@@ -79,7 +78,7 @@ class Group:
 
     def _decided(self, command: Command, keyed: Keyed | None) -> Answer:
         try:
-            event = decide(command, self.state)
+            event = command.decide(self.state)
         except DomainError as error:
             self.outcomes[command.type, error.code] += 1
             return answers.refusal(problems.from_domain(error))

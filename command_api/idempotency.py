@@ -17,13 +17,13 @@ import orjson
 from asyncpg.pgproto import pgproto
 
 from command_api.answers import Answer, repeated
-from command_api.commands import Command
+from command_api.decisions import Command
 from command_api.decisions.state import State
 from command_api.write_model.loading import load_users
 from shared.domain.errors import IdempotencyKeyReused
 from shared.event_store.reading import events_with_ids
 from shared.events import codec
-from shared.events.envelope import RecordedEvent, subject
+from shared.events.envelope import RecordedEvent
 from shared.runtime.database import Connection
 from shared.runtime.sql import sql
 
@@ -120,9 +120,8 @@ async def recall(connection: Connection, state: State, keys: Sequence[Keyed]) ->
 async def _answer_again(connection: Connection, state: State, recorded: RecordedEvent) -> Answer:
     """Answer for an event whose remembered answer has expired: as it was, in the texts of today."""
     event = codec.decode(recorded.type, recorded.schema_version, recorded.data)
-    user_id = subject(event)
-    if user_id is not None:
-        await load_users(connection, state, [user_id])
+    if event.subject is not None:
+        await load_users(connection, state, [event.subject])
     return repeated(event, replace(state, now=recorded.recorded_at), recorded.position)
 
 

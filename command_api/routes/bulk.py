@@ -26,7 +26,8 @@ from command_api.routes.answering import (
     service,
 )
 from command_api.routes.documentation import PARAMETERS
-from command_api.schemas import AnyBulkCommand, Context, bulk_command
+from command_api.schemas import BULK_COMMANDS, bulk_command
+from command_api.schemas.fields import BulkCommand, Context
 from command_api.waiting import Overloaded
 from shared.http import strict_json
 from shared.http.app import (
@@ -56,7 +57,7 @@ KEY_SEPARATOR: Final = "\x1f"
 """Cannot be part of a client's key, so that the keys made for the lines of a request collide with none."""
 
 COMMAND_SCHEMA = {
-    "oneOf": [model.model_json_schema() for model in AnyBulkCommand.__args__],
+    "oneOf": [model.model_json_schema() for model in BULK_COMMANDS.values()],
     "discriminator": {"propertyName": "type"},
 }
 RESULT_SCHEMA = {
@@ -121,7 +122,7 @@ class Keys:
 
     request_key: str | None
 
-    def submission(self, index: int, given: AnyBulkCommand) -> Submission:
+    def submission(self, index: int, given: BulkCommand) -> Submission:
         """Return the command at this index (0-based) as it is submitted."""
         command = given.command()
         key = given.idempotency_key

@@ -4,7 +4,7 @@ from fastapi import Request, Response
 
 from command_api.routes.answering import body_of, execute
 from command_api.routes.documentation import command_route
-from command_api.schemas import NewUser, UserChanges
+from command_api.schemas.users import NewUser, UserChanges
 from shared.domain.names import lookup_key
 from shared.http import representations
 from shared.http.app import api_router
@@ -24,4 +24,4 @@ async def create_user(request: Request) -> Response:
 async def change_user(request: Request, username: PathUsername) -> Response:
     """Change a user's name, language or time zone."""
     body = await body_of(request, UserChanges)
-    return await execute(request, body.command(lookup_key(username)))
+    return await execute(request, body.command_for(lookup_key(username)))

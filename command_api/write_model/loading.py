@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from command_api.commands import AwardAchievement, ChangeUser, Command, CreateUser, RevokeAward
+from command_api.decisions import Command
+from command_api.decisions.awards import AwardAchievement, RevokeAward
 from command_api.decisions.state import Achievement, Catalogue, State, Text, User
 from shared.event_store.appending import Head
 from shared.event_store.reading import events_at
@@ -26,8 +27,7 @@ async def load(connection: Connection, head: Head, catalogue: Catalogue, command
         last_achievement_id=head.last_achievement_id,
         catalogue=catalogue,
     )
-    keys = set(_username_keys(commands))
-    if keys:
+    if keys := {key for command in commands for key in command.username_keys}:
         for row in await connection.fetch(sql(__package__, "users_by_key"), list(keys)):
             state.add_user(User(**row))
     await _load_held(connection, state, commands)
@@ -76,20 +76,3 @@ async def _load_held(connection: Connection, state: State, commands: Sequence[Co
     if state.catalogue.once_only and state.users and any(isinstance(command, AwardAchievement) for command in commands):
         user_ids = [user.user_id for user in state.users.values()]
         state.held.update(tuple(row) for row in await connection.fetch(HELD, user_ids))
-
-
-def _username_keys(commands: Iterable[Command]) -> Iterable[str]:
-    for command in commands:
-        match command:
-            case CreateUser():
-                yield command.username.key
-            case ChangeUser():
-                yield command.username_key
-                if command.new_username:
-                    yield command.new_username.key
-            case AwardAchievement():
-                yield command.username_key
-            case RevokeAward() if command.username_key is not None:
-                yield command.username_key
-            case _:
-                pass

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from shared.event_store.log import APPENDED_CHANNEL
 from shared.events import codec
-from shared.events.envelope import RecordedEvent, partition_of, subject
+from shared.events.envelope import RecordedEvent, partition_of
 from shared.events.types import Event
 from shared.runtime.database import Connection, OwnConnection
 from shared.runtime.sql import sql
@@ -48,7 +48,7 @@ async def append(
     The head is locked. Its `partition_positions` are brought up to date here.
     """
     positions = range(head.position - len(events) + 1, head.position + 1)
-    subjects = [subject(event) for event in events]
+    subjects = [event.subject for event in events]
     partitions = [partition_of(user_id, len(head.partition_positions)) for user_id in subjects]
     for position, partition in zip(positions, partitions, strict=True):
         head.partition_positions[partition] = position

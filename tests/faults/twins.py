@@ -18,7 +18,10 @@ from typing import Any
 
 from aiokafka.errors import CorruptRecordException
 
-from command_api import group, group_commit, idempotency
+from command_api import group_commit, idempotency
+from command_api.decisions.achievements import DefineAchievement, TranslateAchievement
+from command_api.decisions.awards import AwardAchievement, RevokeAward
+from command_api.decisions.users import ChangeUser, CreateUser
 from command_api.relay import lease
 from projector import runner
 from projector.batch import Batch
@@ -133,14 +136,17 @@ def relay_without_its_epoch() -> None:
 def decisions_that_raise() -> None:
     """Let every hundredth decision raise."""
     numbers = itertools.count(1)
-    sound = group.decide  # type: ignore[attr-defined]
 
-    def sometimes(command: Any, state: Any) -> Any:
-        if next(numbers) % 100 == 0:
-            raise RuntimeError("the hundredth")
-        return sound(command, state)
+    def sometimes(decide: Any) -> Any:
+        def decide_or_raise(command: Any, state: Any) -> Any:
+            if next(numbers) % 100 == 0:
+                raise RuntimeError("the hundredth")
+            return decide(command, state)
 
-    group.decide = sometimes  # type: ignore[attr-defined]
+        return decide_or_raise
+
+    for command in (CreateUser, ChangeUser, DefineAchievement, TranslateAchievement, AwardAchievement, RevokeAward):
+        command.decide = sometimes(command.decide)  # type: ignore[method-assign]
 
 
 def records_believed_over_the_log() -> None:

@@ -15,15 +15,10 @@ from hypothesis import strategies as st
 from all_in_one.embedded_postgres import Connection, EmbeddedPostgres
 from all_in_one.migrations import migrate
 from command_api import group_commit, restoring
-from command_api.commands import (
-    AwardAchievement,
-    ChangeUser,
-    Command,
-    CreateUser,
-    DefineAchievement,
-    RevokeAward,
-    TranslateAchievement,
-)
+from command_api.decisions import Command
+from command_api.decisions.achievements import DefineAchievement, TranslateAchievement
+from command_api.decisions.awards import AwardAchievement, RevokeAward
+from command_api.decisions.users import ChangeUser, CreateUser
 from command_api.group import Submission
 from command_api.restoring import BadLog, NotEmpty
 from command_api.tables import metadata
