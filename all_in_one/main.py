@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import command_api.main
-import command_api.relay
+import command_api.relay.main
 import command_api.routes
 import projector.main
 import query_api.main
@@ -53,7 +53,7 @@ def app(
             made = await stack.enter_async_context(administration(settings, pool))
             ready.update(projecting, statistics=reading["statistics"], **(checks_too or {}))
             if settings.transport is Transport.KAFKA:
-                _, relaying = await stack.enter_async_context(command_api.relay.relaying(settings))
+                _, relaying = await stack.enter_async_context(command_api.relay.main.relaying(settings))
                 ready.update(relaying)
             refresh = partial(refresh_positions, reads.pool)
             routes = [

@@ -4,7 +4,7 @@ from fastapi import Request, Response
 
 from command_api.routes.answering import Service, body_of, execute
 from command_api.routes.documentation import command_route
-from command_api.schemas import NewAchievement, NewTranslation
+from command_api.schemas.achievements import NewAchievement, NewTranslation
 from shared.domain.errors import InvalidInput
 from shared.http import representations
 from shared.http.app import path_id
@@ -41,4 +41,4 @@ async def translate_achievement(
     languages = service.context["languages"]
     if language not in languages:
         raise InvalidInput("/language", f"The language has to be one of: {', '.join(sorted(languages))}.")
-    return await execute(service, request, body.command(path_id("achievement_id", achievement_id), language))
+    return await execute(service, request, body.command_for(path_id("achievement_id", achievement_id), language))

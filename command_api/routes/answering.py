@@ -10,15 +10,17 @@ from pydantic import BaseModel
 from pydantic_core import PydanticCustomError
 
 from command_api.answers import Answer
-from command_api.appender import Appender, DatabaseUnavailable, Submission
-from command_api.commands import Command
+from command_api.decisions import Command
+from command_api.group import Submission
+from command_api.group_commit import Appender, DatabaseUnavailable
 from command_api.idempotency import keyed
-from command_api.schemas import Context, idempotency_key
+from command_api.schemas.fields import Context, idempotency_key
 from command_api.waiting import Overloaded, Turns
 from shared.http import problems, strict_json
-from shared.http.app import PREFIX, query_parameters, read_json
+from shared.http.app import query_parameters, read_json
 from shared.http.prefer import Preferences, preferences
 from shared.http.problems import InputError, Problem
+from shared.http.routing import PREFIX
 from shared.read_models.visibility import Visibility
 from shared.runtime.database import Pool
 from shared.runtime.hosts import client_key

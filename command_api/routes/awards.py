@@ -2,13 +2,12 @@
 
 from fastapi import Request, Response
 
-from command_api.commands import RevokeAward
 from command_api.routes.answering import Service, body_of, execute
 from command_api.routes.documentation import command_route
-from command_api.schemas import NewAward, Revocation
+from command_api.schemas.awards import NewAward, Revocation
 from shared.domain.names import lookup_key
 from shared.http import representations, strict_json
-from shared.http.app import BODY_LIMIT, check_media_type, path_id, read_body
+from shared.http.app import BODY_LIMIT, JSON, check_media_type, path_id, read_body
 from shared.http.documentation import PathId, PathUsername
 from shared.http.routing import Routes
 
@@ -21,7 +20,7 @@ routes = Routes[Service](tag="awards")
 async def award_achievement(service: Service, request: Request, username: PathUsername) -> Response:
     """Award an achievement to a user."""
     body = await body_of(service, request, NewAward)
-    return await execute(service, request, body.command(lookup_key(username)))
+    return await execute(service, request, body.command_for(lookup_key(username)))
 
 
 @routes.route(
@@ -31,15 +30,13 @@ async def award_achievement(service: Service, request: Request, username: PathUs
 )
 async def revoke_award(service: Service, request: Request, username: PathUsername, award_id: PathId) -> Response:
     """Revoke an award; every statistic becomes what it would be had the award never been made."""
-    reason = await _reason(service, request)
-    command = RevokeAward(award_id=path_id("award_id", award_id), username_key=lookup_key(username), reason=reason)
-    return await execute(service, request, command)
+    body = await _body(service, request)
+    return await execute(service, request, body.command_for(path_id("award_id", award_id), lookup_key(username)))
 
 
-async def _reason(service: Service, request: Request) -> str | None:
+async def _body(service: Service, request: Request) -> Revocation:
     raw = await read_body(request, BODY_LIMIT)
     if not raw:
-        return None
-    check_media_type(request, ("application/json",))
-    body = strict_json.validate(Revocation, strict_json.parse(raw), context=service.context)
-    return body.reason
+        return Revocation()
+    check_media_type(request, (JSON,))
+    return strict_json.validate(Revocation, strict_json.parse(raw), context=service.context)

@@ -13,7 +13,8 @@ from starlette.types import Receive, Scope, Send
 
 from command_api import answers
 from command_api.answers import Answer
-from command_api.appender import DatabaseUnavailable, Submission
+from command_api.group import Submission
+from command_api.group_commit import DatabaseUnavailable
 from command_api.idempotency import claim, keyed
 from command_api.routes.answering import (
     Service,
@@ -24,7 +25,8 @@ from command_api.routes.answering import (
     position_headers,
 )
 from command_api.routes.documentation import PARAMETERS
-from command_api.schemas import AnyBulkCommand, Context, bulk_command
+from command_api.schemas import BULK_COMMANDS, bulk_command
+from command_api.schemas.fields import BulkCommand, Context
 from command_api.waiting import Overloaded
 from shared.http import strict_json
 from shared.http.app import (
@@ -42,8 +44,8 @@ from shared.http.app import (
 from shared.http.documentation import header, problem_responses
 from shared.http.prefer import preferences
 from shared.http.problems import InputError, Problem, content_too_large, invalid_input
-from shared.http.slices import in_slices
 from shared.http.routing import Routes
+from shared.http.slices import in_slices
 
 routes = Routes[Service](tag="commands")
 
@@ -54,7 +56,7 @@ KEY_SEPARATOR: Final = "\x1f"
 """Cannot be part of a client's key, so that the keys made for the lines of a request collide with none."""
 
 COMMAND_SCHEMA = {
-    "oneOf": [model.model_json_schema() for model in AnyBulkCommand.__args__],
+    "oneOf": [model.model_json_schema() for model in BULK_COMMANDS.values()],
     "discriminator": {"propertyName": "type"},
 }
 RESULT_SCHEMA = {
@@ -119,7 +121,7 @@ class Keys:
 
     request_key: str | None
 
-    def submission(self, index: int, given: AnyBulkCommand) -> Submission:
+    def submission(self, index: int, given: BulkCommand) -> Submission:
         """Return the command at this index (0-based) as it is submitted."""
         command = given.command()
         key = given.idempotency_key

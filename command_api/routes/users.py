@@ -4,7 +4,7 @@ from fastapi import Request, Response
 
 from command_api.routes.answering import Service, body_of, execute
 from command_api.routes.documentation import command_route
-from command_api.schemas import NewUser, UserChanges
+from command_api.schemas.users import NewUser, UserChanges
 from shared.domain.names import lookup_key
 from shared.http import representations
 from shared.http.documentation import PathUsername
@@ -26,4 +26,4 @@ async def create_user(service: Service, request: Request) -> Response:
 async def change_user(service: Service, request: Request, username: PathUsername) -> Response:
     """Change a user's name, language or time zone."""
     body = await body_of(service, request, UserChanges)
-    return await execute(service, request, body.command(lookup_key(username)))
+    return await execute(service, request, body.command_for(lookup_key(username)))

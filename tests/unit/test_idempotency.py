@@ -9,15 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from command_api.commands import (
-    AwardAchievement,
-    ChangeUser,
-    Command,
-    CreateUser,
-    DefineAchievement,
-    RevokeAward,
-    TranslateAchievement,
-)
+from command_api.decisions import Command
+from command_api.decisions.achievements import DefineAchievement, TranslateAchievement
+from command_api.decisions.awards import AwardAchievement, RevokeAward
+from command_api.decisions.users import ChangeUser, CreateUser
 from command_api.idempotency import fresh_event_ids, keyed
 from shared.domain.names import Name
 
