@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from cli.client import CliError, Report, Stage, progress_bars, silent
-from command_api import exporting, restoring
+from command_api import restoring
 from shared.event_store.log import head_position
+from shared.event_store.reading import all_events
 from shared.events.json_lines import to_line
 from shared.runtime.database import Role, connect
 
@@ -87,7 +88,7 @@ async def _export(url: str, path: Path, *, force: bool, report: Report) -> int:
     try:
         head = await head_position(connection)
         with Output(path, force=force) as output:
-            async for events in exporting.recorded_events(connection, head):
+            async for events in all_events(connection, head):
                 output.write(b"".join(map(to_line, events)))
                 report(EXPORTING, events[-1].position, head)
     finally:

@@ -4,21 +4,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from shared.event_store.log import checkpoints, head_position, read_position
 from shared.read_models.generations import PARTITION_TROUBLES
 from shared.runtime.database import connect
 
-OVERALL: Final = """
-SELECT h.position AS log_position, g.generation, read_position(g.generation) AS read_position
-FROM log_head h, generations g WHERE g.state = 'live'
-"""
-PARTITIONS: Final = """
-SELECT p.partition, h.partition_positions[p.partition + 1] AS log_position, p.position
-FROM progress p, log_head h WHERE p.generation = $1 ORDER BY p.partition
-"""
-OTHERS: Final = """
-SELECT g.generation, g.state, read_position(g.generation) AS position, h.position - read_position(g.generation) AS lag
-FROM generations g, log_head h WHERE g.state <> 'live' ORDER BY g.generation DESC
-"""
+GENERATIONS: Final = "SELECT generation, state FROM generations ORDER BY state = 'live' DESC, generation DESC"
 SERVING: Final = """
 SELECT EXISTS (
     SELECT FROM pg_stat_activity WHERE datname = current_database()
@@ -79,34 +69,32 @@ async def read_status(url: str) -> Status:
     connection = await connect(url)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            overall = await connection.fetchrow(OVERALL)
-            if overall is None:
-                message = "the log or the live generation is missing: the migrations did not finish"
+            head = await head_position(connection)
+            generations = [
+                OtherGeneration(generation, state, position, head - position)
+                for generation, state in await connection.fetch(GENERATIONS)
+                for position in (await read_position(connection, generation),)
+            ]
+            if not generations:
+                message = "the live generation is missing: the migrations did not finish"
                 raise LookupError(message)
-            rows = await connection.fetch(PARTITIONS, overall["generation"])
-            others = await connection.fetch(OTHERS)
-            troubles = dict(map(tuple, await connection.fetch(PARTITION_TROUBLES, overall["generation"])))
+            live, *others = generations
+            partitions = await checkpoints(connection, live.generation)
+            troubles = dict(map(tuple, await connection.fetch(PARTITION_TROUBLES, live.generation)))
             published = await connection.fetchrow(PUBLISHED)
             serving = await connection.fetchval(SERVING)
     finally:
         await connection.close()
     return Status(
         serving=serving,
-        log_position=overall["log_position"],
-        read_position=overall["read_position"],
-        lag=overall["log_position"] - overall["read_position"],
-        generation=overall["generation"],
-        other_generations=[OtherGeneration(**row) for row in others],
+        log_position=head,
+        read_position=live.position,
+        lag=live.lag,
+        generation=live.generation,
+        other_generations=others,
         published_position=published["position"] if published else None,
         relay_trouble=published["trouble"] if published else None,
         partitions=[
-            PartitionStatus(
-                row["partition"],
-                row["log_position"],
-                row["position"],
-                max(0, row["log_position"] - row["position"]),
-                troubles.get(row["partition"]),
-            )
-            for row in rows
+            PartitionStatus(at.partition, at.last, at.position, at.lag, troubles.get(at.partition)) for at in partitions
         ],
     )

@@ -2,15 +2,14 @@
 
 import contextlib
 from collections.abc import AsyncIterator
-
-from fastapi import FastAPI
+from functools import partial
 
 from query_api.answering import Service
 from query_api.hot import HotReads, hot_answers
 from query_api.reading import Reader, open_reading_pool
 from query_api.routes import ROUTES
 from shared.http import checks
-from shared.http.app import create_app
+from shared.http.app import Application, Serving, create_app
 from shared.http.gauges import refresh_positions
 from shared.http.operations import Check, operations
 from shared.http.protection import Protection
@@ -44,20 +43,13 @@ async def queries(
         )
 
 
-def app(settings: Settings) -> FastAPI:
+def app(settings: Settings) -> Application:
     """Return the query API as a service of its own."""
-    ready: dict[str, Check] = {}
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with queries(settings, VisibilityWatermark()) as (service, found):
-            app.state.queries, app.state.languages = service, settings.language_set
-            ready.update(found)
-            yield
+    async def start(_app: Application) -> AsyncIterator[Serving]:
+        async with queries(settings, VisibilityWatermark()) as (reads, ready):
+            refresh = partial(refresh_positions, reads.pool)
+            yield Serving([*reads.routes, *operations(ready, refresh).routes], reads.middleware)
 
-    async def refresh() -> None:
-        await refresh_positions(service.state.queries.reader.pool)
-
-    routes = [*ROUTES, *operations(ready, refresh).routes]
-    service = create_app(routes, lifespan=lifespan, protection=Protection(settings), inner=HotReads)
-    return service
+    return create_app(start, Protection(settings))

@@ -13,7 +13,8 @@ from starlette.types import Receive, Scope, Send
 
 from command_api import answers
 from command_api.answers import Answer
-from command_api.appender import DatabaseUnavailable, Submission
+from command_api.group import Submission
+from command_api.group_commit import DatabaseUnavailable
 from command_api.idempotency import claim, keyed
 from command_api.routes.answering import (
     Service,
@@ -22,7 +23,6 @@ from command_api.routes.answering import (
     not_taken,
     patience,
     position_headers,
-    service,
 )
 from command_api.routes.documentation import PARAMETERS
 from command_api.schemas import BULK_COMMANDS, bulk_command
@@ -35,7 +35,6 @@ from shared.http.app import (
     JSON,
     NDJSON,
     accepts,
-    api_router,
     check_media_type,
     json_response,
     query_parameters,
@@ -45,9 +44,10 @@ from shared.http.app import (
 from shared.http.documentation import header, problem_responses
 from shared.http.prefer import preferences
 from shared.http.problems import InputError, Problem, content_too_large, invalid_input
+from shared.http.routing import Routes
 from shared.http.slices import in_slices
 
-router = api_router(tag="commands")
+routes = Routes[Service](tag="commands")
 
 ARRAY_LIMIT: Final = 10_000
 CHUNK: Final = 500
@@ -130,8 +130,8 @@ class Keys:
         return Submission(command, keyed(key, command) if key is not None else None)
 
 
-@router.post("/commands", **DOCUMENTATION)
-async def post_commands(request: Request) -> Response:
+@routes.post("/commands", **DOCUMENTATION)
+async def post_commands(service: Service, request: Request) -> Response:
     """Decide any mix of commands; one refused command refuses nothing else.
 
     With an Idempotency-Key, lines of `application/x-ndjson` have keys of their own, made from it and their number. What
@@ -143,15 +143,15 @@ async def post_commands(request: Request) -> Response:
     query_parameters(request)
     key = key_of(request)
     if media_type == NDJSON:
-        return await _answer_stream(request, key)
-    return await _answer_array(request, key)
+        return await _answer_stream(service, request, key)
+    return await _answer_array(service, request, key)
 
 
-async def _answer_array(request: Request, key: str | None) -> Response:
+async def _answer_array(service: Service, request: Request, key: str | None) -> Response:
     try:
         # What is to be decided is in memory, so only a few requests of a client are read at a time.
-        async with service(request).turns.turn(client_of(request)):
-            given, known = await _decide_array(request, key)
+        async with service.turns.turn(client_of(request)):
+            given, known = await _decide_array(service, request, key)
     except Overloaded as error:
         raise not_taken(error) from error
     position = _last_position(given)
@@ -159,22 +159,21 @@ async def _answer_array(request: Request, key: str | None) -> Response:
     again = [answer.replayed for answer in given]
     headers = {"Idempotency-Replayed": "true"} if (known and any(again)) or (key and given and all(again)) else {}
     if position:
-        headers |= await position_headers(request, position)
+        headers |= await position_headers(service, request, position)
     return json_response(b"[" + b",".join(map(_result, given)) + b"]", headers=headers)
 
 
-async def _decide_array(request: Request, key: str | None) -> tuple[list[Answer], bool]:
+async def _decide_array(service: Service, request: Request, key: str | None) -> tuple[list[Answer], bool]:
     """Return the answers to the commands of the body, and whether its key was bound to it before."""
     raw = await read_body(request, BATCH_LIMIT)
     # Nothing may be done of an array that is malformed at its end, and all of its values at once take too much memory:
     # so it is read to the end, and then once more.
     await _check_array(raw)
-    at_work = service(request)
-    known = await _claim(at_work, key, hashlib.blake2b(raw, digest_size=16).digest())
-    request_commands = _Commands(at_work, client_of(request))
+    known = await _claim(service, key, hashlib.blake2b(raw, digest_size=16).digest())
+    request_commands = _Commands(service, client_of(request))
     given: list[Answer] = []
     pending: asyncio.Task[list[Answer]] | None = None
-    async for items in _chunks(_array_items(raw, Keys(key), at_work.context)):
+    async for items in _chunks(_array_items(raw, Keys(key), service.context)):
         # While one chunk is committed, the next one is checked.
         given += await pending if pending is not None else []
         pending = asyncio.create_task(request_commands.answer(items))
@@ -207,15 +206,14 @@ async def _checked(items: Iterable[Submission | Answer]) -> list[Submission | An
     return [item async for slice_ in in_slices(items) for item in slice_]
 
 
-async def _answer_stream(request: Request, key: str | None) -> Response:
-    known = await _claim(service(request), key, NDJSON.encode())
-    return Streamed(_results(request, Keys(key)), {"Idempotency-Replayed": "true"} if known else {})
+async def _answer_stream(service: Service, request: Request, key: str | None) -> Response:
+    known = await _claim(service, key, NDJSON.encode())
+    return Streamed(_results(service, request, Keys(key)), {"Idempotency-Replayed": "true"} if known else {})
 
 
-async def _results(request: Request, keys: Keys) -> AsyncIterator[bytes]:
+async def _results(service: Service, request: Request, keys: Keys) -> AsyncIterator[bytes]:
     """Yield result lines as soon as they are there; while one chunk is committed, the next one is read and checked."""
-    at_work = service(request)
-    request_commands = _Commands(at_work, client_of(request))
+    request_commands = _Commands(service, client_of(request))
     chunks = _line_chunks(until_stopping(request))
     coming = asyncio.ensure_future(anext(chunks, None))
     pending: asyncio.Task[list[Answer]] | None = None
@@ -231,7 +229,7 @@ async def _results(request: Request, keys: Keys) -> AsyncIterator[bytes]:
             if (lines := await coming) is None:
                 break
             coming = asyncio.ensure_future(anext(chunks, None))
-            checking = (_line_item(number, line, keys, at_work.context) for number, line in enumerate(lines, index))
+            checking = (_line_item(number, line, keys, service.context) for number, line in enumerate(lines, index))
             items = await _checked(checking)
             index += len(lines)
             if pending is not None:
@@ -247,7 +245,7 @@ async def _results(request: Request, keys: Keys) -> AsyncIterator[bytes]:
     last = await pending if pending is not None else []
     wanted = preferences(request.headers.get("prefer"))
     if (position := max(position, _last_position(last))) and not wanted.respond_async:
-        await at_work.visibility.reached(position, patience(wanted))
+        await service.visibility.reached(position, patience(wanted))
     yield _lines(last)
 
 
@@ -290,8 +288,8 @@ class _Commands:
     Once a chunk could not be taken, none that follows is: they may build on it, and a refusal would be remembered.
     """
 
-    def __init__(self, at_work: Service, client: str) -> None:
-        self._at_work, self._client = at_work, client
+    def __init__(self, service: Service, client: str) -> None:
+        self._service, self._client = service, client
         self._failed: Answer | None = None
 
     async def answer(self, items: Sequence[Submission | Answer]) -> list[Answer]:
@@ -300,7 +298,7 @@ class _Commands:
         decided: list[Answer] = []
         if submissions and self._failed is None:
             try:
-                decided = await self._at_work.appender.submit_many(submissions, client=self._client)
+                decided = await self._service.appender.submit_many(submissions, client=self._client)
             except DatabaseUnavailable as error:
                 self._failed = answers.refusal(not_taken(error))
         if self._failed is not None:
@@ -309,11 +307,11 @@ class _Commands:
         return [item if isinstance(item, Answer) else next(remaining) for item in items]
 
 
-async def _claim(at_work: Service, key: str | None, fingerprint: bytes) -> bool:
+async def _claim(service: Service, key: str | None, fingerprint: bytes) -> bool:
     """Bind the request's key to its body; return whether it was before. Raises IdempotencyKeyReused."""
     if key is None:
         return False
-    async with at_work.pool.acquire() as connection:
+    async with service.pool.acquire() as connection:
         return await claim(connection, key, fingerprint)
 
 

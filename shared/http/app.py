@@ -1,18 +1,19 @@
 """The HTTP conventions that every service keeps: problems, slashes, HEAD, media types, protection and limits."""
 
 import asyncio
+import contextlib
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 from prometheus_client import Counter, Histogram
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -24,13 +25,13 @@ from shared.http import problems
 from shared.http.api_map import allowed_methods
 from shared.http.problems import InputError, Problem, content_too_large, invalid_input, pointer
 from shared.http.protection import Protection
+from shared.http.routing import PREFIX
 from shared.runtime.database import UNREACHABLE
 from shared.runtime.hosts import client_key
 from shared.runtime.metrics import REQUEST_SECONDS, REQUESTS
 
 logger = logging.getLogger(__name__)
 
-PREFIX: Final = "/api/v1"
 BODY_LIMIT: Final = 1024 * 1024
 BATCH_LIMIT: Final = 16 * BODY_LIMIT
 DRAINED: Final = 2 * BATCH_LIMIT
@@ -47,36 +48,30 @@ NOT_ALLOWED: Final = 405
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 
-Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+Middleware = Callable[[ASGIApp], ASGIApp]
 
 
-class Route(APIRoute):
-    """A route whose function takes the request itself and the parameters of its path.
-
-    FastAPI documents it; parsing, checking and writing what goes over the wire is the function's own.
-    """
-
-    def __init__(self, path: str, endpoint: Callable[..., Awaitable[Response]], **options: Any) -> None:  # noqa: ANN401
-        super().__init__(path, endpoint, **options)
-
-        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-            response = await endpoint(Request(scope, receive, send), **scope["path_params"])
-            await response(scope, receive, send)
-
-        self.app = answer
+def no_middleware(app: ASGIApp) -> ASGIApp:
+    """Return the application as it is."""
+    return app
 
 
-def api_router(prefix: str = "", *, tag: str) -> APIRouter:
-    """Return a router below the API's prefix, all of whose functions take the request."""
-    return APIRouter(prefix=PREFIX + prefix, tags=[tag], route_class=Route)
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What an application answers with: its routes, and a middleware between its edge and them."""
+
+    routes: Iterable[BaseRoute]
+    middleware: Middleware = no_middleware
 
 
 class Application(FastAPI):
     """FastAPI behind our edge: what is answered at the edge does not go through the framework's own layers."""
 
-    def __init__(self, *, protection: Protection, inner: Callable[[ASGIApp], ASGIApp], **options: Any) -> None:  # noqa: ANN401 - FastAPI's
-        super().__init__(**options)
-        self._edge = Edge(inner(super().__call__), protection)
+    def __init__(self, start: "Start", protection: Protection, **options: Any) -> None:  # noqa: ANN401 - FastAPI's
+        super().__init__(lifespan=self._lifespan, **options)
+        self._start, self._protection = start, protection
+        self.stopping = asyncio.Event()
+        self._edge: ASGIApp = Edge(super().__call__, protection)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the lifespan."""
@@ -86,34 +81,35 @@ class Application(FastAPI):
         scope["app"] = self
         await self._edge(scope, receive, send)
 
+    def serve(self, serving: Serving) -> None:
+        """Answer with these from now on."""
+        # Side by side: routers within routers are searched one by one, on every request.
+        self.router.routes.extend(serving.routes)
+        self._edge = Edge(serving.middleware(super().__call__), self._protection)
 
-def no_middleware(app: ASGIApp) -> ASGIApp:
-    """Return the application as it is."""
-    return app
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
+        async with self._start(self) as serving:
+            self.serve(serving)
+            yield
 
 
-def create_app(
-    routes: Iterable[BaseRoute],
-    *,
-    lifespan: Lifespan,
-    protection: Protection,
-    inner: Callable[[ASGIApp], ASGIApp] = no_middleware,
-) -> FastAPI:
-    """Return an application with these routes, keeping the conventions; `inner` stands between its edge and them."""
+Start = Callable[[Application], AbstractAsyncContextManager[Serving]]
+"""Makes what an application works with, yields what it serves, and ends it."""
+
+
+def create_app(start: Start, protection: Protection) -> Application:
+    """Return an application that keeps the conventions, and answers once it is started."""
     app = Application(
-        protection=protection,
-        inner=inner,
+        start,
+        protection,
         title="Laurels",
         version="1",
         redirect_slashes=False,
-        lifespan=lifespan,
         openapi_url=None,
         # `/metrics` tells all of it, and to ask for a tracer costs every request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.state.stopping = asyncio.Event()
-    # Side by side: routers within routers are searched one by one, on every request.
-    app.router.routes.extend(routes)
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(DomainError, _on_domain_error)
     app.add_exception_handler(RequestValidationError, _on_bad_parameter)
@@ -303,7 +299,7 @@ async def until_stopping(request: Request, idle_seconds: float = STREAM_IDLE_SEC
     Raises ClientDisconnect when the service stops, so that nothing holds that up, and a 408 Problem when nothing comes
     for so long.
     """
-    stopping = asyncio.create_task(request.app.state.stopping.wait())
+    stopping = asyncio.create_task(_stopping(request).wait())
     parts = request.stream()
     part: asyncio.Future[bytes | None] | None = None
     try:
@@ -321,6 +317,11 @@ async def until_stopping(request: Request, idle_seconds: float = STREAM_IDLE_SEC
         stopping.cancel()
         if part is not None:
             part.cancel()
+
+
+def _stopping(request: Request) -> asyncio.Event:
+    app: Application = request.app
+    return app.stopping
 
 
 def check_media_type(request: Request, media_types: Sequence[str]) -> str:
