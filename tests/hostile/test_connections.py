@@ -14,7 +14,7 @@ import pytest
 from fastapi import FastAPI, Request, Response
 from starlette.datastructures import State
 
-from command_api.routes.bulk import Streamed
+from command_api.routes.bulk.stream import Streamed
 from shared.http.app import api_router, create_app, json_response, read_body, until_stopping
 from shared.http.connections import RESERVED_FILES, Limits, allowed_connections
 from shared.http.protection import Protection

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from command_api import group_commit, waiting
-from command_api.routes.bulk import CHUNK
+from command_api.routes.bulk.chunks import CHUNK
 from tests.support.command_side import beside, command_side, connected, held_head, until_it_waits
 
 LIMIT = 10
