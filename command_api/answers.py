@@ -136,5 +136,5 @@ def award_body(event: AchievementAwarded, state: State) -> dict[str, Any]:
 
 def _achievement(achievement_id: int, state: State) -> Achievement:
     achievement = state.catalogue.get(achievement_id)
-    assert achievement is not None, "a decided event is about a known achievement"  # noqa: S101 - an invariant
+    assert achievement is not None, "a decided event is about a known achievement"
     return achievement

@@ -29,21 +29,13 @@ from command_api.schemas import BULK_COMMANDS, bulk_command
 from command_api.schemas.fields import BulkCommand, Context
 from command_api.waiting import Overloaded
 from shared.http import strict_json
-from shared.http.app import (
-    BATCH_LIMIT,
-    BODY_LIMIT,
-    JSON,
-    NDJSON,
-    accepts,
-    check_media_type,
-    json_response,
-    query_parameters,
-    read_body,
-    until_stopping,
-)
+from shared.http.bodies import BATCH_LIMIT, BODY_LIMIT, check_media_type, read_body, until_stopping
 from shared.http.documentation import header, problem_responses
+from shared.http.negotiation import JSON, NDJSON, accepts
+from shared.http.parameters import query_parameters
 from shared.http.prefer import preferences
 from shared.http.problems import InputError, Problem, content_too_large, invalid_input
+from shared.http.responses import json_response
 from shared.http.routing import Routes
 from shared.http.slices import in_slices
 
@@ -326,5 +318,5 @@ def _lines(given: Sequence[Answer]) -> bytes:
 def _result(answer: Answer) -> bytes:
     if not answer.body:
         return b'{"status":%d}' % answer.status
-    member = b"problem" if answer.status >= 400 else b"body"  # noqa: PLR2004 - where HTTP's errors begin
+    member = b"problem" if answer.status >= 400 else b"body"
     return b'{"status":%d,"%s":%s}' % (answer.status, member, answer.body)

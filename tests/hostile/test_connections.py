@@ -15,9 +15,11 @@ from fastapi import FastAPI, Request, Response
 from starlette.datastructures import State
 
 from command_api.routes.bulk import Streamed
-from shared.http.app import api_router, create_app, json_response, read_body, until_stopping
+from shared.http.app import api_router, create_app
+from shared.http.bodies import read_body, until_stopping
 from shared.http.connections import RESERVED_FILES, Limits, allowed_connections
 from shared.http.protection import Protection
+from shared.http.responses import json_response
 from shared.http.server import bind, server
 from shared.runtime.settings import Settings
 from tests.hostile.raw import SECONDS, Reply, connect, hear, say, send, wait_for_end
@@ -206,7 +208,7 @@ async def test_answers_that_are_not_read_are_dropped() -> None:
 async def closed(port: int) -> None:
     """Wait until the server has no connection any more."""
     async with asyncio.timeout(SECONDS):
-        while any(  # noqa: ASYNC110 - the kernel's doing
+        while any(
             found.laddr.port == port and found.status == psutil.CONN_ESTABLISHED
             for found in psutil.Process().net_connections("tcp")
             if found.laddr
@@ -277,7 +279,7 @@ async def test_a_server_whose_connections_are_all_at_work_says_so() -> None:
         for connection in at_work:
             send(connection, [SLOW])
         async with asyncio.timeout(SECONDS):
-            while state.at_work < 4:  # noqa: ASYNC110 - the routes' doing
+            while state.at_work < 4:
                 await asyncio.sleep(0.01)
         refused = await answer(port)
         state.go_on.set()

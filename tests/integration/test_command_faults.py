@@ -10,8 +10,9 @@ import orjson
 import pytest
 from fastapi import Response
 
-from shared.http.app import PREFIX, Route, create_app, no_middleware
+from shared.http.app import create_app, no_middleware
 from shared.http.protection import Protection
+from shared.http.routing import PREFIX, Route
 from shared.runtime.database import OwnConnection
 from shared.runtime.settings import Settings
 from tests.support.command_side import command_side, connected, held_head, until_it_waits

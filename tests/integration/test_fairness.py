@@ -51,7 +51,7 @@ async def until_queued(client: httpx.AsyncClient, count: int) -> None:
     """Wait until so many chunks are in the queue, beside the one that is being committed."""
     transport = client._transport
     assert isinstance(transport, httpx.ASGITransport)
-    while len(transport.app.state.commands.appender._bulks) < count:  # type: ignore[attr-defined]  # noqa: ASYNC110
+    while len(transport.app.state.commands.appender._bulks) < count:  # type: ignore[attr-defined]
         await asyncio.sleep(0.01)
 
 

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
+from query_api.reading import GROUP_LIMIT, GROUPS_AT_ONCE, Lookup, Reader, Reading, open_reading_pool
 
 from projector.generation import create, drop, hand_over, switch
 from projector.loading import load_from_log
-from query_api.reading import GROUP_LIMIT, GROUPS_AT_ONCE, Lookup, Reader, Reading, open_reading_pool
 from query_api.routes.users import USER
 from shared.domain.names import username
 from shared.read_models.visibility import VisibilityWatermark
@@ -148,7 +148,7 @@ def test_a_group_is_of_the_generation_that_is_served(log: ProjectedLog) -> None:
             try:
                 await create(connection, BESIDE)
                 await load_from_log(log.url, BESIDE, 5)
-                await connection.execute(f"UPDATE generation_{BESIDE}.users SET username = 'anew'")  # noqa: S608 - our own names
+                await connection.execute(f"UPDATE generation_{BESIDE}.users SET username = 'anew'")
                 await hand_over(connection, BESIDE)
                 before = await all_of_them(reader)
                 await switch(connection, BESIDE)

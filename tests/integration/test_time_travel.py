@@ -7,9 +7,9 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from query_api.reading import Reader, open_reading_pool
 
 from query_api import queries
-from query_api.reading import Reader, open_reading_pool
 from shared.event_store.log import position_at
 from shared.events.codec import UPCASTERS
 from shared.events.envelope import RecordedEvent
@@ -228,7 +228,7 @@ def test_many_awards_are_too_many(log: ProjectedLog) -> None:
         async with open_reading_pool(log.url, size=1) as pool:
             reader = Reader(pool, VisibilityWatermark(), 0.02)
             with pytest.raises(Problem) as raised:
-                await reader.recompute(queries.as_of("max_count"), 2**62, None, False)  # noqa: FBT003 - an argument of SQL
+                await reader.recompute(queries.as_of("max_count"), 2**62, None, False)
             return raised.value
 
     assert "too-large" == synchronously(work()).code

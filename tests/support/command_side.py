@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 from all_in_one.embedded_postgres import EmbeddedPostgres
 from all_in_one.migrations import migrate
 from command_api.main import app
-from shared.http.app import PREFIX
+from shared.http.routing import PREFIX
 from shared.runtime.database import OwnConnection, connect
 from shared.runtime.settings import Settings
 from tests.support.projected_log import HASTY
@@ -71,5 +71,5 @@ async def held_head(url: str) -> AsyncIterator[None]:
 
 async def until_it_waits(admin: OwnConnection) -> None:
     """Wait until the command side waits for the head."""
-    while not await admin.fetchval(WAITS):  # noqa: ASYNC110 - another process's doing
+    while not await admin.fetchval(WAITS):
         await asyncio.sleep(0.02)
