@@ -46,10 +46,10 @@ MODE: Final = choice(
     "current",
     description="Which run of each user is listed and measured: the longest, or the one that still goes on.",
 )
-AS_OF: Final = Parameter[datetime | None](
+AS_OF: Final[Parameter[datetime | None]] = Parameter(
     "as_of", _moment, None, MOMENT, "Count only awards up to this moment; without an offset it is UTC."
 )
-KNOWN_AT: Final = Parameter[int | datetime | None](
+KNOWN_AT: Final[Parameter[int | datetime | None]] = Parameter(
     "known_at",
     _position_or_moment,
     None,
