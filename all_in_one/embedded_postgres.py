@@ -778,7 +778,7 @@ def _commands_in_proc() -> Iterator[tuple[int, str]]:
 
 
 def _commands_by_ps() -> Iterator[tuple[int, str]]:
-    listing = subprocess.run(["ps", "-axww", "-o", "pid=,command="], capture_output=True, check=True, text=True)  # noqa: S607
+    listing = subprocess.run(["ps", "-axww", "-o", "pid=,command="], capture_output=True, check=True, text=True)  # noqa: S607 - the system's own
     for line in listing.stdout.splitlines():
         pid, _, command = line.strip().partition(" ")
         yield int(pid), command.strip()

@@ -14,11 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from projector.rebuild import ENDINGS, RUNNING, Busy, Phase, Plan, Progress, rebuild, rebuildable
 from shared.http import strict_json
-from shared.http.app import BODY_LIMIT, JSON, check_media_type, json_response, path_id, query_parameters, read_body
+from shared.http.bodies import BODY_LIMIT, check_media_type, read_body
 from shared.http.documentation import PathId, problem_responses
+from shared.http.negotiation import JSON
+from shared.http.parameters import path_id, query_parameters
 from shared.http.problems import InputError, Problem, invalid_input
 from shared.http.protection import Protection
 from shared.http.representations import Representation, to_json
+from shared.http.responses import json_response
 from shared.http.routing import Routes
 from shared.runtime.background import begin, end
 from shared.runtime.database import FAILURES, Pool

@@ -17,7 +17,8 @@ from command_api.idempotency import keyed
 from command_api.schemas.fields import Context, idempotency_key
 from command_api.waiting import Overloaded, Turns
 from shared.http import problems, strict_json
-from shared.http.app import query_parameters, read_json
+from shared.http.bodies import read_json
+from shared.http.parameters import query_parameters
 from shared.http.prefer import Preferences, preferences
 from shared.http.problems import InputError, Problem
 from shared.http.routing import PREFIX

@@ -118,7 +118,7 @@ async def open_pool(
         pool.terminate()
 
 
-async def _keep_session(_connection: Any) -> None:  # noqa: ANN401
+async def _keep_session(_connection: Any) -> None:  # noqa: ANN401 - whatever it is given
     """Skip asyncpg's reset: the services set nothing on a session, and the round trip would cost every read."""
 
 
