@@ -4,10 +4,8 @@ It knows the HTTP contract and nothing of the services behind it. Repeating a re
 sent through here carries an idempotency key or says something that can only be true once.
 """
 
-import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -19,26 +17,9 @@ from typing import Any, Final, Self, TypeVar
 
 import httpx
 import orjson
-from rich.console import Console
-from rich.filesize import decimal
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
-__all__ = [
-    "BATCH_SIZE",
-    "CliError",
-    "Command",
-    "Laurels",
-    "Patience",
-    "Report",
-    "Result",
-    "ServerError",
-    "Stage",
-    "batched",
-    "progress_bars",
-    "retry_after",
-    "silent",
-]
+from cli.console import CliError
+from shared.runtime.backoff import Backoff
 
 API_PREFIX: Final = "/api/v1"
 BATCH_SIZE: Final = 1_000
@@ -50,28 +31,8 @@ Command = Mapping[str, object]
 T = TypeVar("T")
 
 
-class CliError(Exception):
-    """Something the operator must know; `str()` is one sentence for the terminal."""
-
-
 class ServerError(CliError):
     """The server cannot be reached, or it answered what the contract does not promise."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One part of a longer piece of work: what it is called, and what is counted ("rows", "bytes")."""
-
-    label: str
-    unit: str
-
-
-Report = Callable[[Stage, int, int], None]
-"""What is told of progress: the stage, how much of it is done, and how much there is in all."""
-
-
-def silent(_stage: Stage, _done: int, _total: int) -> None:
-    """Report nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +56,11 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to go on when nothing succeeds; times in seconds. Clock, sleep and dice are for tests to replace."""
+    """After how many seconds of failures to give up; clock and sleep are for tests to replace."""
 
     give_up_after: float = 60.0
-    first_pause: float = 0.5
-    longest_pause: float = 8.0
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
-    dice: Callable[[], float] = random.random
-
-    def pause(self, failures: int, asked: float | None) -> float:
-        """Return how long to wait after so many failures: doubling, with jitter, and never less than asked for."""
-        longest = min(self.longest_pause, self.first_pause * 2.0 ** min(failures - 1, 16))
-        # Half of it is left to chance, so that clients which failed together do not return together.
-        return max(asked or 0.0, longest * (1 + self.dice()) / 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +142,12 @@ class Laurels:
 
     def _until_it_works(self, attempt: Callable[[], T | _Retry]) -> T:
         patience = self._patience
+        backoff = Backoff(first=0.5, most=8.0)
         deadline = patience.clock() + patience.give_up_after
         failures = 0
         while isinstance(outcome := attempt(), _Retry):
             failures += 1
-            pause = patience.pause(failures, outcome.after)
+            pause = max(outcome.after or 0.0, backoff.next_pause())
             if patience.clock() + pause > deadline:
                 message = f"Gave up on {self._http.base_url} after {failures} attempts; the last one: {outcome.reason}."
                 raise ServerError(message)
@@ -222,31 +175,6 @@ def retry_after(header: str | None, now: datetime) -> float | None:
     # A date that claims no zone is in UTC, as every HTTP date is.
     moment = moment.replace(tzinfo=moment.tzinfo or UTC)
     return max(0.0, (moment - now).total_seconds())
-
-
-@contextmanager
-def progress_bars(console: Console | None = None) -> Iterator[Report]:
-    """Show one bar a stage, with its rate, for as long as the block runs, and yield what to tell of progress."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
-    tasks: dict[Stage, Any] = {}
-    with Progress(*columns, console=console) as bars:
-
-        def report(stage: Stage, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage.label, total=total, unit=stage.unit)
-            bars.update(tasks[stage], completed=done, total=total)
-
-        yield report
-
-
-class _Rate(ProgressColumn):
-    """How many units go by in a second."""
-
-    def render(self, task: Task) -> Text:
-        speed = int(task.finished_speed or task.speed or 0)
-        unit = task.fields["unit"]
-        rate = decimal(speed) if unit == "bytes" else f"{speed:,} {unit}"
-        return Text(f"{rate}/s" if speed else "", style="progress.data.speed", no_wrap=True)
 
 
 def _api_root(base_url: str) -> httpx.URL:

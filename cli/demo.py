@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
-from cli.client import Command, Laurels, Patience, Report, Result, ServerError, Stage, batched, silent
+from cli.client import Command, Laurels, Patience, Result, ServerError, batched
+from cli.progress import Report, Stage, silent
 from shared.domain.days import zone
 from shared.domain.names import achievement_name
-
-__all__ = ["ACHIEVEMENTS", "DAYS", "USERS", "DemoSummary", "demo_commands", "load_demo"]
 
 USERS: Final = 300
 DAYS: Final = 60

@@ -3,47 +3,39 @@
 import asyncio
 import json
 import sys
-from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from importlib import metadata
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 import uvloop
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from all_in_one.embedded_postgres import EmbeddedPostgresError, find_running
-from all_in_one.instance import running_instance
+from all_in_one.embedded_postgres import EmbeddedPostgresError
 from all_in_one.main import Stopped, up
 from all_in_one.migrations import MigrationError
 from cli import log_files, quarantine, what_if
 from cli import rebuild as rebuilding
-from cli.client import CliError, progress_bars
-from cli.demo import load_demo
+from cli.console import AsJson, CliError, Yes, confirm, errors, fail, print_json, print_sentence
+from cli.demo import DemoSummary, load_demo
+from cli.instance import DATABASE_FAILURES, base_url, database_settings, database_url
 from cli.openapi import whole_document
-from cli.stackexchange import import_dump
-from cli.status import Status, read_status
+from cli.progress import progress_bars
+from cli.stackexchange.sending import ImportSummary, import_dump
+from cli.status import show_status
 from command_api.republishing import BeyondTheLog
 from command_api.republishing import republish as send_back
 from projector.rebuild import Plan, rebuildable
-from shared.runtime.database import FAILURES, Role, connect
+from shared.runtime.database import Role, connected
 from shared.runtime.process import PortTaken, configure_logging, load_settings
-from shared.runtime.settings import Settings, Transport
+from shared.runtime.settings import Transport
 
-app = typer.Typer(
-    help="Laurels: achievements and precomputed statistics.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 importing = typer.Typer(help="Bring in real data.", no_args_is_help=True)
 app.add_typer(importing, name="import")
 quarantined = typer.Typer(help="Records that could not be applied.", no_args_is_help=True)
 app.add_typer(quarantined, name="quarantine")
-errors = Console(stderr=True)
 INTERRUPTED = 130
 NOTHING_SERVES = 3
 
@@ -55,16 +47,36 @@ class Carrier(StrEnum):
     KAFKA = "kafka"
 
 
-DATABASE_TROUBLE: tuple[type[Exception], ...] = (LookupError, *FAILURES)
-
 Url = Annotated[str, typer.Option("--url", help="Where Laurels listens; the instance on LAURELS_DATA_DIR by default.")]
 Token = Annotated[str, typer.Option("--token", envvar="LAURELS_TOKEN", help="Bearer token, where commands need one.")]
 
 
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
+    if wanted:
+        print_sentence(f"laurels {metadata.version('laurels')}")
+        raise typer.Exit
+
+
+@app.callback()
+def laurels(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Laurels: achievements and precomputed statistics."""
+
+
 @app.command("up")
-def up_command() -> None:
+def up_command(
+    host: Annotated[str | None, typer.Option(help="Address to listen on, instead of LAURELS_HOST.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65_535, help="Port to listen on, instead of LAURELS_PORT; 0 is a free one.")
+    ] = None,
+) -> None:
     """Serve everything: the APIs, the projector and an embedded PostgreSQL."""
-    settings = load_settings()
+    given = {"LAURELS_HOST": host, "LAURELS_PORT": port}
+    settings = load_settings({name: str(value) for name, value in given.items() if value is not None})
     configure_logging(settings)
     try:
         uvloop.run(up(settings, lambda text: print(text, flush=True)))  # noqa: T201 - this is what it says to its operator
@@ -73,12 +85,12 @@ def up_command() -> None:
 
 
 @app.command()
-def demo(url: Url = "", token: Token = "", seed: int = 1) -> None:
+def demo(url: Url = "", token: Token = "", seed: int = 1, *, as_json: AsJson = False) -> None:
     """Fill a running instance with a few hundred users, achievements in two languages and streaks."""
     server = base_url(load_settings(), url)
-    with progress_bars() as progress:
-        summary = load_demo(server, datetime.now(UTC), seed=seed, progress=progress, token=token)
-    Console().print(escape(str(summary)))
+    with progress_bars() as report:
+        summary = load_demo(server, datetime.now(UTC), seed=seed, progress=report, token=token)
+    _print_summary(summary, as_json=as_json)
 
 
 @importing.command("stackexchange")
@@ -87,42 +99,52 @@ def stackexchange(
     url: Url = "",
     token: Token = "",
     site: Annotated[str, typer.Option(help="Name that tells this dump from others; the folder's by default.")] = "",
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Import a Stack Exchange dump; it can be stopped and run again, and adds nothing twice."""
     server = base_url(load_settings(), url)
-    with progress_bars() as progress:
-        summary = import_dump(folder, server, site=site or None, progress=progress, token=token)
-    Console().print(escape(str(summary)))
+    with progress_bars() as report:
+        summary = import_dump(folder, server, site=site or None, progress=report, token=token)
+    _print_summary(summary, as_json=as_json)
+
+
+def _print_summary(summary: DemoSummary | ImportSummary, *, as_json: bool) -> None:
+    if as_json:
+        print_json(summary)
+    else:
+        print_sentence(str(summary))
 
 
 @app.command()
-def status(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def status(*, as_json: AsJson = False) -> None:
     """Show positions, lag by partition, and generations; exit with 3 if nothing serves."""
-    settings = load_settings()
-    found = _status(settings)
-    if as_json:
-        print(json.dumps(found.as_dict() if found else {"serving": False}))  # noqa: T201 - the command's output
-    elif found:
-        _print_status(found)
-    if not found or not found.serving:
-        errors.print(escape(_nothing_serves(settings, found)), style="red", highlight=False, soft_wrap=True)
+    if not show_status(load_settings(), as_json=as_json):
         sys.exit(NOTHING_SERVES)
 
 
 @app.command()
 def republish(
     first: Annotated[int, typer.Option("--from", min=1, help="First position of the log to publish again.")] = 1,
+    *,
+    yes: Yes = False,
 ) -> None:
     """Have the relay publish the log to Kafka again; projectors skip what they have."""
     settings = load_settings()
     url = database_url(settings)
     if settings.transport is not Transport.KAFKA:
         fail("There is no topic: LAURELS_TRANSPORT is not kafka.")
+    confirm(f"Publish every event from position {first} on to {settings.kafka_topic} again?", yes=yes)
     try:
         asyncio.run(_republish(url, first))
     except BeyondTheLog as error:
         fail(str(error))
-    print(f"The relay publishes again from position {first}.")  # noqa: T201 - the command's output
+    print_sentence(f"The relay publishes again from position {first}.")
+
+
+async def _republish(url: str, first: int) -> None:
+    async with connected(url, Role.RELAY) as connection:
+        await send_back(connection, first)
 
 
 @app.command("export")
@@ -138,22 +160,18 @@ def export_command(
 @app.command()
 def restore(
     file: Annotated[Path, typer.Argument(help="An export; its compression is told by .zst or .gz at its end.")],
+    *,
+    yes: Yes = False,
 ) -> None:
-    """Fill an empty instance with an export, positions kept; whatever is wrong, nothing changes."""
+    """Fill an empty instance with an export, positions kept; if anything is wrong, nothing changes."""
     settings = load_settings()
-    log_files.restore_log(database_url(settings), file, settings.language_set)
-
-
-async def _republish(url: str, first: int) -> None:
-    connection = await connect(url, Role.RELAY)
-    try:
-        await send_back(connection, first)
-    finally:
-        await connection.close()
+    url = database_url(settings)
+    confirm(f"Fill the empty log of this instance with the events of {file}?", yes=yes)
+    log_files.restore_log(url, file, settings.language_set)
 
 
 @app.command()
-def rebuild(
+def rebuild(  # noqa: PLR0913 - each is an option
     *,
     transport: Annotated[
         Carrier, typer.Option(help="Where the events are read: the log itself, or Kafka.")
@@ -161,30 +179,35 @@ def rebuild(
     projection: Annotated[
         str, typer.Option(help=f"Rebuild only this one of {', '.join(rebuildable())}, and copy the others.")
     ] = "",
-    keep: Annotated[int, typer.Option(min=0, help="Generations that go on standing by, for a rollback.")] = 1,
+    keep: Annotated[int, typer.Option(min=0, help="Generations to keep on standby, for a rollback.")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Build and compare, but do not switch.")] = False,
     drop: Annotated[bool, typer.Option("--drop", help="Only drop what an interrupted rebuild left.")] = False,
+    as_json: AsJson = False,
+    yes: Yes = False,
 ) -> None:
-    """Build the read models anew beside the live ones, verify them, and switch to them."""
+    """Rebuild the read models beside the live ones, verify them, and switch to them."""
     settings = database_settings()
     if drop:
-        rebuilding.drop_unfinished(settings.database_url)
+        confirm("Drop what an interrupted rebuild left, instead of going on with it?", yes=yes)
+        rebuilding.drop_unfinished(settings.database_url, as_json=as_json)
         return
+    if keep == 0 and not dry_run:
+        confirm("Drop the generation that is served now after the switch, with nothing to roll back to?", yes=yes)
     plan = Plan(transport=transport.value, projection=projection or None, keep=keep, dry_run=dry_run)
-    if not rebuilding.rebuild(settings, plan):
+    if not rebuilding.rebuild(settings, plan, as_json=as_json):
         sys.exit(1)
 
 
 @app.command()
-def rollback() -> None:
+def rollback(*, as_json: AsJson = False) -> None:
     """Serve reads from the generation before the last rebuild again."""
-    rebuilding.rollback(database_settings().database_url)
+    rebuilding.rollback(database_settings().database_url, as_json=as_json)
 
 
 @app.command()
-def verify() -> None:
+def verify(*, as_json: AsJson = False) -> None:
     """Compare every row that is served with what the log says; exit with 1 if any differs."""
-    if not rebuilding.verification(database_settings().database_url):
+    if not rebuilding.verification(database_settings().database_url, as_json=as_json):
         sys.exit(1)
 
 
@@ -194,9 +217,11 @@ def what_if_command(
         list[str] | None, typer.Option(help="Other points, as 'First run=50' or '#7=50'; may be repeated.")
     ] = None,
     timezone: Annotated[str, typer.Option(help="Take every day in this time zone, as Europe/Moscow.")] = "",
+    *,
+    as_json: AsJson = False,
 ) -> None:
-    """Show who would lead and who would move under other rules, without touching what is served."""
-    what_if.show(database_settings().database_url, points or [], timezone)
+    """Show who would lead and whose rank would change under other rules, without touching what is served."""
+    what_if.show(database_settings().database_url, points or [], timezone, as_json=as_json)
 
 
 @quarantined.command("list")
@@ -204,15 +229,16 @@ def quarantine_list(
     *,
     after: Annotated[int, typer.Option(min=0, help="Begin after the record with this id.")] = 0,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Records to list.")] = 100,
+    as_json: AsJson = False,
 ) -> None:
     """List the records that could not be applied, oldest first; a run of alike ones is one line."""
-    quarantine.show_list(database_url(load_settings()), after, limit)
+    quarantine.show_list(database_url(load_settings()), after, limit, as_json=as_json)
 
 
 @quarantined.command("show")
-def quarantine_show(quarantine_id: int) -> None:
+def quarantine_show(quarantine_id: int, *, as_json: AsJson = False) -> None:
     """Show one record with its bytes and error."""
-    quarantine.show(database_url(load_settings()), quarantine_id)
+    quarantine.show(database_url(load_settings()), quarantine_id, as_json=as_json)
 
 
 @quarantined.command("retry")
@@ -222,9 +248,11 @@ def quarantine_retry(quarantine_id: int) -> None:
 
 
 @quarantined.command("drop")
-def quarantine_drop(quarantine_id: int) -> None:
+def quarantine_drop(quarantine_id: int, *, yes: Yes = False) -> None:
     """Forget the record."""
-    quarantine.drop(database_url(load_settings()), quarantine_id)
+    url = database_url(load_settings())
+    confirm(f"Forget the quarantined record {quarantine_id} with its bytes and error?", yes=yes)
+    quarantine.drop(url, quarantine_id)
 
 
 @app.command(hidden=True)
@@ -234,102 +262,14 @@ def openapi() -> None:
 
 
 def main() -> None:
-    """Run the command line; what goes wrong is one sentence, and exit code 1."""
+    """Run the command line; an error is one sentence, and exit code 1."""
     try:
         app()
     except (CliError, EmbeddedPostgresError) as error:
         fail(str(error))
-    except DATABASE_TROUBLE as error:
+    except DATABASE_FAILURES as error:
         fail(f"The database cannot be asked: {error}.")
     except SystemExit as ending:
         if ending.code == INTERRUPTED:
             errors.print("Stopped. Run it again to go on: nothing is added twice.")
         raise
-
-
-def fail(sentence: str) -> NoReturn:
-    """Print a sentence to standard error and exit with 1."""
-    errors.print(escape(sentence), style="red", highlight=False, soft_wrap=True)
-    sys.exit(1)
-
-
-def base_url(settings: Settings, given: str) -> str:
-    """Return where the instance listens that the options and settings name; what only has its port is not taken."""
-    if given:
-        return given
-    if settings.database_url:
-        fail("Which server uses the database of LAURELS_DATABASE_URL is not known here: name it with --url.")
-    found = running_instance(settings.data_dir)
-    if found is None:
-        fail(f"{not_running(settings)} To use another, name it with --url, as --url http://localhost:8000.")
-    return found.base_url
-
-
-def database_settings() -> Settings:
-    """Return the settings with the database of the instance that they name."""
-    settings = load_settings()
-    return settings.model_copy(update={"database_url": database_url(settings)})
-
-
-def database_url(settings: Settings) -> str:
-    """Return the database of the instance that the settings name."""
-    if settings.database_url:
-        return settings.database_url
-    url = running_database(settings)
-    if url is None:
-        fail(not_running(settings))
-    return url
-
-
-def running_database(settings: Settings) -> str | None:
-    """Return the embedded database of the data folder, None if it does not run."""
-    connection = find_running(settings.data_dir)
-    return connection.url if connection else None
-
-
-def not_running(settings: Settings) -> str:
-    """Return the sentence that says so."""
-    return f"No Laurels is running on {settings.data_dir.resolve()}. Start one with `make run`."
-
-
-def _status(settings: Settings) -> Status | None:
-    """Return the status; None where the embedded database does not answer."""
-    if settings.database_url:
-        return asyncio.run(read_status(settings.database_url))
-    serving = running_instance(settings.data_dir) is not None
-    url = running_database(settings)
-    try:
-        # The embedded database of a process that was killed, or that only starts, answers and serves nobody.
-        return replace(asyncio.run(read_status(url)), serving=serving) if url else None
-    except DATABASE_TROUBLE:
-        if serving:
-            raise
-        return None
-
-
-def _nothing_serves(settings: Settings, found: Status | None) -> str:
-    if settings.database_url:
-        return "Nothing serves: no API is connected to the database of LAURELS_DATABASE_URL."
-    if found is None:
-        return f"Nothing serves. {not_running(settings)}"
-    where = settings.data_dir.resolve()
-    return f"Nothing serves: PostgreSQL answers on {where}, but no Laurels. It is still starting, or was killed."
-
-
-def _print_status(found: Status) -> None:
-    console = Console()
-    console.print(f"Serving        {'yes' if found.serving else 'no'}")
-    console.print(f"Log position   {found.log_position}")
-    console.print(f"Read position  {found.read_position} (lag {found.lag})")
-    console.print(f"Generation     {found.generation}")
-    for other in found.other_generations:
-        state = "Standing by" if other.state == "standby" else "Unfinished"
-        console.print(f"{state:<14} {other.generation} (lag {other.lag})")
-    if found.published_position is not None or found.relay_trouble:
-        trouble = f" ({found.relay_trouble})" if found.relay_trouble else ""
-        console.print(f"Published      {found.published_position or 0}{escape(trouble)}", soft_wrap=True)
-    table = Table("Partition", "Log", "Projected", "Lag", "Trouble")
-    for part in found.partitions:
-        cells = (part.partition, part.log_position, part.position, part.lag, part.trouble or "")
-        table.add_row(*(escape(str(cell)) for cell in cells))
-    console.print(table)

@@ -1,6 +1,7 @@
 """Makes the one OpenAPI document from the routes of both APIs and of the operator's side."""
 
 from contextlib import nullcontext
+from importlib import metadata
 from typing import Any
 
 import command_api.routes
@@ -32,7 +33,7 @@ def whole_document() -> dict[str, Any]:
         protection=protection,
     )
     app.description = DESCRIPTION.strip()
-    app.version = "1"
+    app.version = metadata.version("laurels")
     app.openapi_tags = [
         {"name": "users"},
         {"name": "achievements", "description": "The catalogue."},

@@ -1,19 +1,20 @@
-"""`laurels rebuild`, `rollback` and `verify`: the read models, built anew, switched and compared."""
+"""`laurels rebuild`, `rollback` and `verify`: read models are rebuilt, switched and compared."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from cli.client import CliError
+from cli.console import CliError, errors, print_json, print_sentence
 from projector import rebuild as work
 from projector.rebuild import ENDINGS, Busy, Outcome, Phase, Plan
 from projector.verification import Verification, verify
 from shared.read_models.generations import served_generation
-from shared.runtime.database import connect
+from shared.runtime.database import connected
 from shared.runtime.settings import Settings
 
 WORDS = {
@@ -26,52 +27,66 @@ WORDS = {
 COUNTED = {Phase.LOAD, Phase.CATCH_UP}
 
 
-def rebuild(settings: Settings, plan: Plan) -> bool:
-    """Rebuild, and tell about it; return whether the comparisons found nothing."""
+def rebuild(settings: Settings, plan: Plan, *, as_json: bool) -> bool:
+    """Rebuild and print the outcome; return whether the comparisons found nothing. Raises CliError."""
     with _bar() as report:
         try:
             outcome = asyncio.run(work.rebuild(settings, plan, report))
         except ENDINGS as error:
             raise CliError(str(error)) from error
-    return _tell(outcome)
+    if as_json:
+        found, live = (check and _as_json(check) for check in (outcome.verification, outcome.live))
+        print_json({**asdict(outcome), "verification": found, "live": live})
+    else:
+        _print_outcome(outcome)
+    return outcome.live is None or outcome.live.drift == 0
 
 
-def drop_unfinished(url: str) -> None:
-    """Drop what an interrupted rebuild left."""
+def drop_unfinished(url: str, *, as_json: bool) -> None:
+    """Drop what an interrupted rebuild left. Raises CliError."""
     try:
         generation = asyncio.run(work.drop_unfinished(url))
     except Busy as error:
         raise CliError(str(error)) from error
-    text = "No rebuild was interrupted." if generation is None else f"Generation {generation} was dropped."
-    Console().print(text)
+    if as_json:
+        print_json({"dropped": generation})
+    else:
+        print_sentence("No rebuild was interrupted." if generation is None else f"Generation {generation} was dropped.")
 
 
-def rollback(url: str) -> None:
-    """Go back to the generation that stands by."""
+def rollback(url: str, *, as_json: bool) -> None:
+    """Switch back to the standby generation. Raises CliError."""
     try:
         live, before = asyncio.run(work.rollback(url))
     except ENDINGS as error:
         raise CliError(str(error)) from error
-    Console().print(f"Reads are served from generation {live} again; generation {before} stands by.")
+    if as_json:
+        print_json({"live": live, "standby": before})
+    else:
+        print_sentence(f"Reads are served from generation {live} again; generation {before} is on standby.")
 
 
-def verification(url: str) -> bool:
-    """Compare what is served with the log, and tell about it; return whether nothing differs."""
+def verification(url: str, *, as_json: bool) -> bool:
+    """Compare what is served with the log and print the differences; return whether there are none."""
     found = asyncio.run(_verify(url))
-    _tell_differences(found)
+    if as_json:
+        print_json(_as_json(found))
+    else:
+        _print_differences(found)
     return found.drift == 0
 
 
 async def _verify(url: str) -> Verification:
-    connection = await connect(url)
-    try:
+    async with connected(url) as connection:
         generation = await served_generation(connection)
-    finally:
-        await connection.close()
     return await verify(url, generation)
 
 
-def _tell(outcome: Outcome) -> bool:
+def _as_json(found: Verification) -> Mapping[str, object]:
+    return {**asdict(found), "drift": found.drift}
+
+
+def _print_outcome(outcome: Outcome) -> None:
     console = Console()
     built = sum(outcome.seconds.get(phase, 0.0) for phase in (Phase.LOAD, Phase.INDEX))
     if outcome.events:
@@ -79,16 +94,15 @@ def _tell(outcome: Outcome) -> bool:
         console.print(f"Generation {outcome.generation}: {outcome.events:,} events in {built:.1f} s ({rate}).")
     for found in (outcome.verification, outcome.live):
         if found is not None:
-            _tell_differences(found)
+            _print_differences(found)
     if outcome.switched:
-        back = "`laurels rollback` goes back" if outcome.standing_by else "none stands by to go back to"
+        back = "`laurels rollback` goes back" if outcome.standing_by else "none is on standby to go back to"
         console.print(f"Reads are served from generation {outcome.generation}; {back}.")
     else:
         console.print("It was a dry run: the generation was dropped, and reads are served as before.")
-    return outcome.live is None or outcome.live.drift == 0
 
 
-def _tell_differences(found: Verification) -> None:
+def _print_differences(found: Verification) -> None:
     console = Console()
     rows = sum(check.rows for check in found.tables)
     what = f"generation {found.generation} at position {found.position}"
@@ -115,7 +129,7 @@ def _bar() -> Iterator[Callable[[work.Progress], None]]:
         TimeRemainingColumn(),
     )
     tasks: dict[Phase, TaskID] = {}
-    with Progress(*columns) as bars:
+    with Progress(*columns, console=errors) as bars:
 
         def report(progress: work.Progress) -> None:
             if progress.resumed and not tasks:

@@ -1,11 +1,20 @@
-"""Where the log, the relay and the read models stand."""
+"""`laurels status`: positions of the log, the relay and the read models."""
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Final
 
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from all_in_one.instance import running_instance
+from cli.console import print_error, print_json
+from cli.instance import DATABASE_FAILURES, embedded_database_url, not_running
 from shared.read_models.generations import PARTITION_TROUBLES
-from shared.runtime.database import connect
+from shared.runtime.database import connected
+from shared.runtime.settings import Settings
 
 OVERALL: Final = """
 SELECT h.position AS log_position, g.generation, read_position(g.generation) AS read_position
@@ -42,7 +51,7 @@ class PartitionStatus:
 
 @dataclass(frozen=True, slots=True)
 class OtherGeneration:
-    """A generation that stands by ("standby"), or that a rebuild builds or has left unfinished ("building")."""
+    """A standby generation ("standby"), or one that a rebuild builds or has left unfinished ("building")."""
 
     generation: int
     state: str
@@ -69,27 +78,75 @@ class Status:
     relay_trouble: str | None
     partitions: Sequence[PartitionStatus]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return what `laurels status --json` prints."""
-        return asdict(self)
+
+def show_status(settings: Settings, *, as_json: bool) -> bool:
+    """Print the status; return whether something serves, and print what is wrong if nothing does."""
+    found = _status(settings)
+    if as_json:
+        print_json(found or {"serving": False})
+    elif found:
+        _print(found)
+    if found and found.serving:
+        return True
+    print_error(_nothing_serves(settings, found))
+    return False
+
+
+def _status(settings: Settings) -> Status | None:
+    """Return the status; None where the embedded database does not answer."""
+    if settings.database_url:
+        return asyncio.run(read_status(settings.database_url))
+    serving = running_instance(settings.data_dir) is not None
+    url = embedded_database_url(settings)
+    try:
+        # The embedded database of a process that was killed, or that only starts, answers and serves nobody.
+        return replace(asyncio.run(read_status(url)), serving=serving) if url else None
+    except DATABASE_FAILURES:
+        if serving:
+            raise
+        return None
+
+
+def _nothing_serves(settings: Settings, found: Status | None) -> str:
+    if settings.database_url:
+        return "Nothing serves: no API is connected to the database of LAURELS_DATABASE_URL."
+    if found is None:
+        return f"Nothing serves. {not_running(settings)}"
+    where = settings.data_dir.resolve()
+    return f"Nothing serves: PostgreSQL answers on {where}, but no Laurels. It is still starting, or was killed."
+
+
+def _print(found: Status) -> None:
+    console = Console()
+    console.print(f"Serving        {'yes' if found.serving else 'no'}")
+    console.print(f"Log position   {found.log_position}")
+    console.print(f"Read position  {found.read_position} (lag {found.lag})")
+    console.print(f"Generation     {found.generation}")
+    for other in found.other_generations:
+        state = "Standby" if other.state == "standby" else "Unfinished"
+        console.print(f"{state:<14} {other.generation} (lag {other.lag})")
+    if found.published_position is not None or found.relay_trouble:
+        trouble = f" ({found.relay_trouble})" if found.relay_trouble else ""
+        console.print(f"Published      {found.published_position or 0}{escape(trouble)}", soft_wrap=True)
+    table = Table("Partition", "Log", "Projected", "Lag", "Trouble")
+    for part in found.partitions:
+        cells = (part.partition, part.log_position, part.position, part.lag, part.trouble or "")
+        table.add_row(*(escape(str(cell)) for cell in cells))
+    console.print(table)
 
 
 async def read_status(url: str) -> Status:
     """Read the status from the database. Raises one of UNREACHABLE."""
-    connection = await connect(url)
-    try:
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
-            overall = await connection.fetchrow(OVERALL)
-            if overall is None:
-                message = "the log or the live generation is missing: the migrations did not finish"
-                raise LookupError(message)
-            rows = await connection.fetch(PARTITIONS, overall["generation"])
-            others = await connection.fetch(OTHERS)
-            troubles = dict(map(tuple, await connection.fetch(PARTITION_TROUBLES, overall["generation"])))
-            published = await connection.fetchrow(PUBLISHED)
-            serving = await connection.fetchval(SERVING)
-    finally:
-        await connection.close()
+    async with connected(url) as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+        overall = await connection.fetchrow(OVERALL)
+        if overall is None:
+            message = "the log or the live generation is missing: the migrations did not finish"
+            raise LookupError(message)
+        rows = await connection.fetch(PARTITIONS, overall["generation"])
+        others = await connection.fetch(OTHERS)
+        troubles = dict(map(tuple, await connection.fetch(PARTITION_TROUBLES, overall["generation"])))
+        published = await connection.fetchrow(PUBLISHED)
+        serving = await connection.fetchval(SERVING)
     return Status(
         serving=serving,
         log_position=overall["log_position"],

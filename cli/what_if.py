@@ -1,4 +1,4 @@
-"""`laurels what-if`: who would lead, and who would move."""
+"""`laurels what-if`: who would lead, and whose rank would change."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,15 +7,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cli.client import CliError
+from cli.console import CliError, print_json
 from projector.rebuild import Busy, Refused
 from projector.what_if import Outlook, Standing, what_if
 
 MOST_POINTS = 1_000_000
 
 
-def show(url: str, points: Sequence[str], timezone: str) -> None:
-    """Compare and tell. Raises CliError."""
+def show(url: str, points: Sequence[str], timezone: str, *, as_json: bool) -> None:
+    """Compare and print the outcome. Raises CliError."""
     changes = dict(map(_change, points))
     if not changes and not timezone:
         raise CliError("Say what would be otherwise: --points 'First run=50' or --timezone Europe/Moscow.")
@@ -23,7 +23,10 @@ def show(url: str, points: Sequence[str], timezone: str) -> None:
         outlook = asyncio.run(what_if(url, changes, timezone or None))
     except (Busy, Refused) as error:
         raise CliError(str(error)) from error
-    _tell(outlook)
+    if as_json:
+        print_json(outlook)
+    else:
+        _print(outlook)
 
 
 def _change(text: str) -> tuple[str, int]:
@@ -33,7 +36,7 @@ def _change(text: str) -> tuple[str, int]:
     return name.strip(), int(value)
 
 
-def _tell(outlook: Outlook) -> None:
+def _print(outlook: Outlook) -> None:
     console = Console()
     if outlook.leader is None:
         console.print("Nobody holds an award yet, so nothing would change.")
@@ -42,10 +45,10 @@ def _tell(outlook: Outlook) -> None:
     would = f"[bold]{escape(then.username)}[/bold] would lead with {then.points:,} points"
     instead = f"instead of [bold]{escape(now.username)}[/bold] with {now.points_before:,}"
     console.print(f"{would}." if now.username == then.username else f"{would}, {instead}.")
-    console.print(_places("The first by points", outlook.leaders))
+    console.print(_ranks("The first by points", outlook.leaders))
     console.print(f"{outlook.moved:,} users would change their place.")
     if outlook.movers:
-        console.print(_places("Those who would move most", outlook.movers))
+        console.print(_ranks("Those who would move most", outlook.movers))
     console.print(f"{outlook.other_streaks:,} users would have another longest streak.")
     if outlook.other_streaks:
         table = Table("User", "Days now", "Days then", title="The longest streaks")
@@ -55,7 +58,7 @@ def _tell(outlook: Outlook) -> None:
     console.print("Nothing that is served has changed.")
 
 
-def _places(title: str, users: Sequence[Standing]) -> Table:
+def _ranks(title: str, users: Sequence[Standing]) -> Table:
     table = Table("User", "Place now", "Place then", "Points now", "Points then", title=title)
     for user in users:
         numbers = (user.place_before, user.place, user.points_before, user.points)

@@ -104,7 +104,6 @@ def create_app(
         protection=protection,
         inner=inner,
         title="Laurels",
-        version="1",
         redirect_slashes=False,
         lifespan=lifespan,
         openapi_url=None,
