@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -76,7 +77,9 @@ def up_command(
 ) -> None:
     """Serve everything: the APIs, the projector and an embedded PostgreSQL."""
     given = {"LAURELS_HOST": host, "LAURELS_PORT": port}
-    settings = load_settings({name: str(value) for name, value in given.items() if value is not None})
+    # Migrations read the settings too, so an option is the setting of this run.
+    os.environ.update({name: str(value) for name, value in given.items() if value is not None})
+    settings = load_settings()
     configure_logging(settings)
     try:
         uvloop.run(up(settings, lambda text: print(text, flush=True)))  # noqa: T201 - this is what it says to its operator

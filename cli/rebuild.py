@@ -35,8 +35,7 @@ def rebuild(settings: Settings, plan: Plan, *, as_json: bool) -> bool:
         except ENDINGS as error:
             raise CliError(str(error)) from error
     if as_json:
-        found, live = (check and _as_json(check) for check in (outcome.verification, outcome.live))
-        print_json({**asdict(outcome), "verification": found, "live": live})
+        print_json(_outcome_as_json(outcome))
     else:
         _print_outcome(outcome)
     return outcome.live is None or outcome.live.drift == 0
@@ -82,8 +81,20 @@ async def _verify(url: str) -> Verification:
     return await verify(url, generation)
 
 
-def _as_json(found: Verification) -> Mapping[str, object]:
-    return {**asdict(found), "drift": found.drift}
+def _as_json(found: Verification | None) -> Mapping[str, object] | None:
+    return None if found is None else {**asdict(found), "drift": found.drift}
+
+
+def _outcome_as_json(outcome: Outcome) -> Mapping[str, object]:
+    return {
+        "generation": outcome.generation,
+        "events": outcome.events,
+        "seconds": outcome.seconds,
+        "verification": _as_json(outcome.verification),
+        "live": _as_json(outcome.live),
+        "switched": outcome.switched,
+        "standby": outcome.standing_by,
+    }
 
 
 def _print_outcome(outcome: Outcome) -> None:

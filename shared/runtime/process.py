@@ -4,9 +4,8 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import uvloop
@@ -38,13 +37,10 @@ def run(main: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
         pass
 
 
-def load_settings(given: Mapping[str, str] = MappingProxyType({})) -> Settings:
-    """Return the settings of the environment, over which `given` wins, and of `.env`.
-
-    Exit with one line for each setting that is wrong.
-    """
+def load_settings() -> Settings:
+    """Return the settings of the environment and of `.env`; exit with one line for each that is wrong."""
     try:
-        return Settings(**environment.read({**os.environ, **given}, ENV_FILE, Settings.model_fields))  # type: ignore[arg-type]  # checked by pydantic
+        return Settings(**environment.read(os.environ, ENV_FILE, Settings.model_fields))  # type: ignore[arg-type]  # checked by pydantic
     except environment.BadEnvironment as error:
         sys.exit(str(error))
     except ValidationError as error:

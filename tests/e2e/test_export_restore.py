@@ -276,7 +276,9 @@ def test_a_file_that_is_not_whole_leaves_nothing(fresh_laurels: Make, tmp_path: 
     assert "line 1: 'user_timezone' is refused" in fails(target, "restore", "--yes", tmp_path / "zone.ndjson")
     assert "en, ru (LAURELS_LANGUAGES)" in fails(target, "restore", "--yes", tmp_path / "language.ndjson")
     assert "line 1: it was recorded in the future" in fails(target, "restore", "--yes", tmp_path / "time.ndjson")
-    assert "empty.ndjson was not restored: there is no event" in fails(target, "restore", "--yes", tmp_path / "empty.ndjson")
+    assert "empty.ndjson was not restored: there is no event" in fails(
+        target, "restore", "--yes", tmp_path / "empty.ndjson"
+    )
 
     assert 0 == head(target)
     assert [] == [*fetch(target, "SELECT FROM events"), *fetch(target, "SELECT FROM write_model.users")]
