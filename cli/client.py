@@ -1,4 +1,4 @@
-"""A patient client of one Laurels server: it posts commands in bulk and sits out short outages.
+"""A client of one Laurels server: it posts commands in bulk and retries through short outages.
 
 It knows the HTTP contract and nothing of the services behind it. Repeating a request is safe because every command
 sent through here carries an idempotency key or says something that can only be true once.
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class ServerError(CliError):
-    """The server cannot be reached, or it answered what the contract does not promise."""
+    """The server cannot be reached, or its answer breaks the contract."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ def _api_root(base_url: str) -> httpx.URL:
 
 
 def _results(answer: httpx.Response, expected: int) -> list[Result]:
-    """Read the results of a bulk request; raise ServerError where they are not what the contract promises."""
+    """Read the results of a bulk request; raise ServerError where they break the contract."""
     try:
         results = [
             Result(int(found["status"]), found.get("body") or {}, found.get("problem") or {})

@@ -101,7 +101,7 @@ ACHIEVEMENTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody of the demo, and how diligent: a rhythm of `active` days in every `cycle`, or none but chance."""
+    """One user of the demo, who is active on `active` days in every `cycle`, and on others with this chance."""
 
     number: int
     name: str

@@ -40,7 +40,7 @@ PUBLISHED: Final = "SELECT nullif(position, 0) AS position, trouble FROM write_m
 
 @dataclass(frozen=True, slots=True)
 class PartitionStatus:
-    """One partition: its last position in the log, how far it is projected, and what holds it up."""
+    """One partition: its last position in the log, how far it is projected, and what stops it."""
 
     partition: int
     log_position: int
@@ -63,7 +63,7 @@ class OtherGeneration:
 class Status:
     """Positions in the log; `published_position` is None where no relay ever ran. Lags count positions.
 
-    `trouble` and `relay_trouble` say what holds a partition or the relay up, in words, None where nothing does.
+    `trouble` and `relay_trouble` say what stops a partition or the relay, None where nothing does.
 
     `serving` says whether an API of this instance runs.
     """
@@ -99,7 +99,7 @@ def _status(settings: Settings) -> Status | None:
     serving = running_instance(settings.data_dir) is not None
     url = embedded_database_url(settings)
     try:
-        # The embedded database of a process that was killed, or that only starts, answers and serves nobody.
+        # The embedded database may answer although its process was killed or is still starting.
         return replace(asyncio.run(read_status(url)), serving=serving) if url else None
     except DATABASE_FAILURES:
         if serving:

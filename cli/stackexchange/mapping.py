@@ -17,7 +17,7 @@ LANGUAGE: Final = "en"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A command, and the place in the dump that it comes from."""
+    """A command, and the row of the dump that it comes from."""
 
     origin: str
     command: Command

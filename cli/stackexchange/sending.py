@@ -118,7 +118,7 @@ def _deliver(server: Laurels, stage: Stage, steps: Iterable[Step], total: int, p
     done = there = 0
     progress(stage, done, total)
     for batch in batched(steps):
-        # Only the end of a stage is worth waiting for; until then nobody reads what is not yet shown.
+        # Only the end of a stage waits for the read models.
         last = done + len(batch) >= total
         results = server.post([step.command for step in batch], until_visible=last)
         there += sum(map(was_there, batch, results))

@@ -12,7 +12,7 @@ def allocate_usernames(displayed: Mapping[int, str], strangers: Iterable[int] = 
     """Give every user a name that no other has, in the order of `displayed` (id to display name), strangers last.
 
     The lowest id with a display name has it; the others, and those whose name is not allowed, are called `NAME-ID`.
-    Strangers, whom the dump does not name, are called `user-ID`. Where even that is somebody's display name, a number
+    Strangers, whom the dump does not name, are called `user-ID`. Where even that is a user's display name, a number
     follows: `Bob-7-2`.
     """
     unnamed = sorted(set(strangers) - displayed.keys())
@@ -49,7 +49,7 @@ def _cleaned(displayed: str) -> str:
 
 
 def _free_name(stem: str, user_id: int, taken: AbstractSet[str]) -> Name:
-    """Return `STEM-ID`, cut to fit, or `STEM-ID-2` and so on, whichever is nobody's yet."""
+    """Return `STEM-ID`, cut to fit, or `STEM-ID-2` and so on, the first that is free."""
     return next(name for name in _suffixed_names(stem, f"-{user_id}") if name.key not in taken)
 
 
@@ -57,5 +57,5 @@ def _suffixed_names(stem: str, suffix: str) -> Iterator[Name]:
     for number in count(1):
         tail = suffix if number == 1 else f"{suffix}-{number}"
         cut = stem[: USERNAME_LIMIT - len(tail)].rstrip()
-        # What is left of a name may break a rule about neighbours, so the plain form stands by.
+        # A name that was cut may break a rule about neighbouring characters; the plain form never does.
         yield (_allowed(cut + tail) if cut else None) or username("user" + tail)
