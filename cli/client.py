@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
-from http import HTTPStatus
 from itertools import islice
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 import httpx
 import orjson
+from pydantic import TypeAdapter, ValidationError
 
 from cli.console import CliError
 from shared.runtime.backoff import Backoff
@@ -51,7 +51,12 @@ class Result:
     def __str__(self) -> str:
         """Tell the status and, where there is one, the problem, without a full stop."""
         said = [str(self.problem[member]).rstrip(".") for member in ("title", "detail") if self.problem.get(member)]
-        return ": ".join([f"{self.status} {_phrase(self.status)}".rstrip(), *said])
+        return ": ".join([f"{self.status} {httpx.codes.get_reason_phrase(self.status)}".rstrip(), *said])
+
+
+RESULTS: Final = TypeAdapter(list[Result])
+OBJECT: Final = TypeAdapter(Mapping[str, Any])
+OBJECTS: Final = TypeAdapter(list[Mapping[str, Any]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +126,7 @@ class Laurels:
         following: str | None = str(httpx.URL(path, params=query))
         while following:
             answer = self._until_it_works(partial(self._attempt, "GET", following))
-            yield from map(_object, _array(_json(answer)))
+            yield from _read(OBJECTS, answer)
             following = answer.links.get("next", {}).get("url")
             following = following and str(answer.url.join(following))
 
@@ -131,13 +136,11 @@ class Laurels:
         except httpx.TransportError as error:
             return _Retry(f"no answer ({type(error).__name__})")
         except httpx.HTTPError as error:
-            message = f"{method} {url} failed ({type(error).__name__})."
-            raise ServerError(message) from error
+            raise ServerError(f"{method} {url} failed ({type(error).__name__}).") from error
         if answer.status_code in RETRIED:
             return _Retry(str(_refusal(answer)), retry_after(answer.headers.get("Retry-After"), datetime.now(UTC)))
         if not answer.is_success:
-            message = f"The server refused {method} {answer.url.path} with {_refusal(answer)}."
-            raise ServerError(message)
+            raise ServerError(f"The server refused {method} {answer.url.path} with {_refusal(answer)}.")
         return answer
 
     def _until_it_works(self, attempt: Callable[[], T | _Retry]) -> T:
@@ -149,8 +152,9 @@ class Laurels:
             failures += 1
             pause = max(outcome.after or 0.0, backoff.next_pause())
             if patience.clock() + pause > deadline:
-                message = f"Gave up on {self._http.base_url} after {failures} attempts; the last one: {outcome.reason}."
-                raise ServerError(message)
+                raise ServerError(
+                    f"Gave up on {self._http.base_url} after {failures} attempts; the last one: {outcome.reason}."
+                )
             patience.sleep(pause)
         return outcome
 
@@ -184,58 +188,27 @@ def _api_root(base_url: str) -> httpx.URL:
     except httpx.InvalidURL:
         url = httpx.URL("")
     if url.scheme not in {"http", "https"} or not url.host:
-        message = "The server's address must look like http://localhost:8000."
-        raise ServerError(message)
+        raise ServerError("The server's address must look like http://localhost:8000.")
     return url if url.path.endswith(API_PREFIX) else url.copy_with(path=url.path.rstrip("/") + API_PREFIX)
 
 
 def _results(answer: httpx.Response, expected: int) -> list[Result]:
     """Read the results of a bulk request; raise ServerError where they break the contract."""
-    try:
-        results = [
-            Result(int(found["status"]), found.get("body") or {}, found.get("problem") or {})
-            for found in map(_object, _array(_json(answer)))
-        ]
-    except (ServerError, ValueError, TypeError, KeyError):
-        results = []
+    results = _read(RESULTS, answer)
     if len(results) != expected:
-        message = "The server did not answer every command, so it is not a Laurels server of this version."
-        raise ServerError(message)
+        raise ServerError("The server did not answer every command, so it is not a Laurels server of this version.")
     return results
+
+
+def _read(shape: TypeAdapter[T], answer: httpx.Response) -> T:
+    try:
+        return shape.validate_json(answer.content)
+    except ValidationError:
+        raise ServerError("The server's answer is not what a Laurels server of this version answers.") from None
 
 
 def _refusal(answer: httpx.Response) -> Result:
     try:
-        return Result(answer.status_code, problem=_object(_json(answer)))
+        return Result(answer.status_code, problem=_read(OBJECT, answer))
     except ServerError:
         return Result(answer.status_code)
-
-
-def _json(answer: httpx.Response) -> object:
-    try:
-        value: object = orjson.loads(answer.content)
-    except ValueError:
-        message = "The server's answer is not JSON."
-        raise ServerError(message) from None
-    return value
-
-
-def _array(value: object) -> list[object]:
-    if not isinstance(value, list):
-        message = "The server answered something else than a JSON array."
-        raise ServerError(message)
-    return value
-
-
-def _object(value: object) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        message = "The server answered something else than a JSON object."
-        raise ServerError(message)
-    return value
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return ""

@@ -30,14 +30,9 @@ def print_json(value: object) -> None:
     print(orjson.dumps(value, default=_as_json, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z).decode())  # noqa: T201 - the command's output
 
 
-def print_error(sentence: str) -> None:
-    """Print a sentence to standard error."""
-    errors.print(escape(sentence), style="red", highlight=False, soft_wrap=True)
-
-
 def fail(sentence: str, code: int = 1) -> NoReturn:
     """Print a sentence to standard error and exit."""
-    print_error(sentence)
+    errors.print(escape(sentence), style="red", highlight=False, soft_wrap=True)
     sys.exit(code)
 
 

@@ -26,22 +26,8 @@ TRANSLATING: Final = Stage("Translations", "texts")
 AWARDING: Final = Stage("Awards", "awards")
 
 FIRST_NAMES: Final = (
-    *(
-        "Ada",
-        "Alan",
-        "Amara",
-        "Barbara",
-        "Carlos",
-        "Chloe",
-        "Daniel",
-        "Edith",
-        "Elena",
-        "Grace",
-        "Hiro",
-        "Imani",
-        "Jack",
-    ),
-    *("Jonas", "Katherine", "Liam", "Maya", "Noah", "Olivia", "Priya", "Rosa", "Samuel", "Tim", "Yuki", "Zoe"),
+    *("Ada", "Alan", "Amara", "Barbara", "Carlos", "Chloe", "Daniel", "Edith", "Elena", "Grace", "Hiro", "Imani"),
+    *("Jack", "Jonas", "Katherine", "Liam", "Maya", "Noah", "Olivia", "Priya", "Rosa", "Samuel", "Tim", "Yuki", "Zoe"),
 )
 LAST_NAMES: Final = (
     *("Allen", "Baker", "Clark", "Diaz", "Evans", "Fischer", "Garcia", "Hughes", "Ito", "Jensen", "Kim", "Lopez"),
@@ -58,11 +44,7 @@ ENGLISH_ZONES: Final[tuple[str, ...]] = (
     *("Asia/Kolkata", "Asia/Tokyo", "Australia/Sydney", "Pacific/Auckland"),
 )
 RUSSIAN_ZONES: Final[tuple[str, ...]] = (
-    "Europe/Moscow",
-    "Europe/Samara",
-    "Asia/Yekaterinburg",
-    "Asia/Novosibirsk",
-    "Asia/Vladivostok",
+    *("Europe/Moscow", "Europe/Samara", "Asia/Yekaterinburg", "Asia/Novosibirsk", "Asia/Vladivostok"),
 )
 
 

@@ -26,15 +26,10 @@ def base_url(settings: Settings, given: str) -> str:
 def database_settings() -> Settings:
     """Return the settings with the database of the instance that they name. Raises CliError."""
     settings = load_settings()
-    return settings.model_copy(update={"database_url": database_url(settings)})
-
-
-def database_url(settings: Settings) -> str:
-    """Return the database of the instance that the settings name. Raises CliError."""
     url = settings.database_url or embedded_database_url(settings)
     if url is None:
         raise CliError(not_running(settings))
-    return url
+    return settings.model_copy(update={"database_url": url})
 
 
 def embedded_database_url(settings: Settings) -> str | None:

@@ -9,11 +9,13 @@ from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Final, Protocol, Self
+from typing import Annotated, BinaryIO, Final, Protocol, Self
 
+import typer
 import zstandard
 
-from cli.console import CliError, print_sentence
+from cli.console import CliError, Yes, confirm, print_sentence
+from cli.instance import database_settings
 from cli.progress import Report, Stage, progress_bars, silent
 from command_api import exporting, restoring
 from shared.event_store.log import head_position
@@ -58,26 +60,34 @@ _DECOMPRESSORS: Final[dict[str, Callable[[], _Decompressor]]] = {
 }
 
 
-def export_log(url: str, path: Path, *, force: bool) -> None:
-    """Write the log, up to where it ends now, to a file that is whole or not there. Raises LogFileError."""
+def export(
+    file: Annotated[Path, typer.Argument(help="Compressed if it ends in .zst or .gz; - is standard output.")],
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+) -> None:
+    """Write the whole log as CloudEvents, one event a line."""
+    settings = database_settings()
     with progress_bars() as report:
-        count = asyncio.run(_export(url, path, force=force, report=report))
-    if path != STANDARD_OUTPUT:
-        print_sentence(f"{count:,} events are in {path}.")
+        count = asyncio.run(_export(settings.database_url, file, force=force, report=report))
+    if file != STANDARD_OUTPUT:
+        print_sentence(f"{count:,} events are in {file}.")
 
 
-def restore_log(url: str, path: Path, languages: frozenset[str]) -> None:
-    """Fill the empty instance over this database, which has these languages, from a file.
-
-    Raises LogFileError, and then nothing has changed.
-    """
+def restore(
+    file: Annotated[Path, typer.Argument(help="An export; its compression is told by .zst or .gz at its end.")],
+    *,
+    yes: Yes = False,
+) -> None:
+    """Fill an empty instance with an export, positions kept; if anything is wrong, nothing changes."""
+    settings = database_settings()
+    confirm(f"Fill the empty log of this instance with the events of {file}?", yes=yes)
     try:
         with progress_bars() as report:
-            count = asyncio.run(_restore(url, path, languages, report))
+            count = asyncio.run(_restore(settings.database_url, file, settings.language_set, report))
     except restoring.NotEmpty as error:
         raise LogFileError(str(error)) from error
     except restoring.BadLog as error:
-        raise LogFileError(f"{path} was not restored: {error}.") from error
+        raise LogFileError(f"{file} was not restored: {error}.") from error
     print_sentence(f"{count:,} events are restored; the read models follow.")
 
 

@@ -29,7 +29,7 @@ class Stage:
 
 
 Report = Callable[[Stage, int, int], None]
-"""Receives progress: the stage, how much of it is done, and how much there is in all."""
+"""Receives progress: the stage, how much of it is done, and how much there is in all, 0 if that is not known."""
 
 
 def silent(_stage: Stage, _done: int, _total: int) -> None:
@@ -48,10 +48,18 @@ def progress_bars() -> Iterator[Report]:
 
         def report(stage: Stage, done: int, total: int) -> None:
             if stage not in tasks:
-                tasks[stage] = bars.add_task(stage.label, total=total, unit=stage.unit)
-            bars.update(tasks[stage], completed=done, total=total)
+                _finish_uncounted(bars)
+                tasks[stage] = bars.add_task(stage.label, total=total or None, unit=stage.unit)
+            bars.update(tasks[stage], completed=done, total=total or None)
 
         yield report
+        _finish_uncounted(bars)
+
+
+def _finish_uncounted(bars: Progress) -> None:
+    for task in bars.tasks:
+        if task.total is None:
+            bars.update(task.id, total=1, completed=1)
 
 
 class _Rate(ProgressColumn):

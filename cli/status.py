@@ -10,18 +10,22 @@ from rich.markup import escape
 from rich.table import Table
 
 from all_in_one.instance import running_instance
-from cli.console import print_error, print_json
+from cli.console import AsJson, fail, print_json
 from cli.instance import DATABASE_FAILURES, embedded_database_url, not_running
 from shared.read_models.generations import PARTITION_TROUBLES
 from shared.runtime.database import connected
+from shared.runtime.process import load_settings
 from shared.runtime.settings import Settings
+
+NOTHING_SERVES: Final = 3
 
 OVERALL: Final = """
 SELECT h.position AS log_position, g.generation, read_position(g.generation) AS read_position
 FROM log_head h, generations g WHERE g.state = 'live'
 """
 PARTITIONS: Final = """
-SELECT p.partition, h.partition_positions[p.partition + 1] AS log_position, p.position
+SELECT p.partition, h.partition_positions[p.partition + 1] AS log_position, p.position,
+       greatest(0, h.partition_positions[p.partition + 1] - p.position) AS lag
 FROM progress p, log_head h WHERE p.generation = $1 ORDER BY p.partition
 """
 OTHERS: Final = """
@@ -79,17 +83,16 @@ class Status:
     partitions: Sequence[PartitionStatus]
 
 
-def show_status(settings: Settings, *, as_json: bool) -> bool:
-    """Print the status; return whether something serves, and print what is wrong if nothing does."""
+def status(*, as_json: AsJson = False) -> None:
+    """Show positions, lag by partition, and generations; exit with 3 if nothing serves."""
+    settings = load_settings()
     found = _status(settings)
     if as_json:
         print_json(found or {"serving": False})
     elif found:
         _print(found)
-    if found and found.serving:
-        return True
-    print_error(_nothing_serves(settings, found))
-    return False
+    if not found or not found.serving:
+        fail(_nothing_serves(settings, found), NOTHING_SERVES)
 
 
 def _status(settings: Settings) -> Status | None:
@@ -149,21 +152,10 @@ async def read_status(url: str) -> Status:
         serving = await connection.fetchval(SERVING)
     return Status(
         serving=serving,
-        log_position=overall["log_position"],
-        read_position=overall["read_position"],
+        **overall,
         lag=overall["log_position"] - overall["read_position"],
-        generation=overall["generation"],
         other_generations=[OtherGeneration(**row) for row in others],
         published_position=published["position"] if published else None,
         relay_trouble=published["trouble"] if published else None,
-        partitions=[
-            PartitionStatus(
-                row["partition"],
-                row["log_position"],
-                row["position"],
-                max(0, row["log_position"] - row["position"]),
-                troubles.get(row["partition"]),
-            )
-            for row in rows
-        ],
+        partitions=[PartitionStatus(**row, trouble=troubles.get(row["partition"])) for row in rows],
     )

@@ -2,21 +2,32 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cli.console import CliError, print_json
+from cli.console import AsJson, CliError, print_json
+from cli.instance import database_settings
 from projector.rebuild import Busy, Refused
 from projector.what_if import Outlook, Standing, what_if
 
 MOST_POINTS = 1_000_000
 
 
-def show(url: str, points: Sequence[str], timezone: str, *, as_json: bool) -> None:
-    """Compare and print the outcome. Raises CliError."""
-    changes = dict(map(_change, points))
+def what_if_command(
+    points: Annotated[
+        list[str] | None, typer.Option(help="Other points, as 'First run=50' or '#7=50'; may be repeated.")
+    ] = None,
+    timezone: Annotated[str, typer.Option(help="Take every day in this time zone, as Europe/Moscow.")] = "",
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Show who would lead and whose rank would change under other rules, without touching what is served."""
+    url = database_settings().database_url
+    changes = dict(map(_change, points or []))
     if not changes and not timezone:
         raise CliError("Say what would be otherwise: --points 'First run=50' or --timezone Europe/Moscow.")
     try:
