@@ -29,7 +29,8 @@ from shared.read_models.bookkeeping import PROJECTED_CHANNEL
 from shared.read_models.generations import SERVED
 from shared.read_models.visibility import VisibilityWatermark
 from shared.runtime.background import background, wait_for
-from shared.runtime.database import FAILURES, Backoff, OwnConnection, Pool, Record, Role, connect, listen
+from shared.runtime.backoff import Backoff, retry_forever
+from shared.runtime.database import FAILURES, Pool, Record, Role, connected, listen
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +82,7 @@ class Whereabouts:
         self._asked: list[asyncio.Future[Place]] = []
         self._waiting: list[asyncio.Future[Place]] = []
         self._poke = asyncio.Event()
+        self._backoff = Backoff()
 
     async def now(self) -> Place:
         """Return where they are, asked after this call. Raises ConnectionError while that cannot be asked."""
@@ -93,32 +95,28 @@ class Whereabouts:
 
     async def run(self) -> None:
         """Answer for ever, over a new connection after every failure."""
-        backoff = Backoff()
-        while True:
-            try:
-                connection = await connect(self._url, Role.QUERY, command_timeout=ASK_SECONDS)
-                try:
-                    await self._answer(connection, backoff)
-                finally:
-                    self.connected = False
-                    self._fail()
-                    connection.terminate()
-            except FAILURES as error:
-                logger.debug("where the read models are is not known: %s", error)
-            await backoff.sleep()
+        await retry_forever(self._poll, FAILURES, self._on_failure, self._backoff)
 
-    async def _answer(self, connection: OwnConnection, backoff: Backoff) -> None:
-        question = await connection.prepare(WHERE)
-        self.connected = True
-        while True:
-            await self._poke.wait()
-            self._poke.clear()
-            self._asked, self._waiting = self._waiting, []
-            place = _place(await question.fetchrow())
-            backoff.reset()
-            for future in self._asked:
-                if not future.done():
-                    future.set_result(place)
+    def _on_failure(self, error: Exception) -> None:
+        logger.debug("where the read models are is not known: %s", error)
+
+    async def _poll(self) -> None:
+        async with connected(self._url, Role.QUERY, command_timeout=ASK_SECONDS) as connection:
+            try:
+                question = await connection.prepare(WHERE)
+                self.connected = True
+                while True:
+                    await self._poke.wait()
+                    self._poke.clear()
+                    self._asked, self._waiting = self._waiting, []
+                    place = _place(await question.fetchrow())
+                    self._backoff.reset()
+                    for future in self._asked:
+                        if not future.done():
+                            future.set_result(place)
+            finally:
+                self.connected = False
+                self._fail()
 
     def _fail(self) -> None:
         for future in (*self._asked, *self._waiting):
