@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 
 import command_api.main
-import command_api.relay
+import command_api.relay.main
 import command_api.routes
 import projector.main
 import query_api.main
@@ -61,7 +61,7 @@ def app(
             ready.update(found, statistics=found_too["statistics"], **projecting)
             warnings.update(warning)
             if settings.transport is Transport.KAFKA:
-                _, relaying = await stack.enter_async_context(command_api.relay.relaying(settings))
+                _, relaying = await stack.enter_async_context(command_api.relay.main.relaying(settings))
                 ready.update(relaying)
             app.state.commands, app.state.queries = commands, queries
             app.state.languages = settings.language_set

@@ -17,8 +17,9 @@ import zstandard
 from cli.console import CliError, Yes, confirm, print_sentence
 from cli.instance import database_settings
 from cli.progress import Report, Stage, progress_bars, silent
-from command_api import exporting, restoring
+from command_api import restoring
 from shared.event_store.log import head_position
+from shared.event_store.reading import all_events
 from shared.events.json_lines import to_line
 from shared.runtime.database import Role, connected
 
@@ -95,7 +96,7 @@ async def _export(url: str, path: Path, *, force: bool, report: Report) -> int:
     async with connected(url, Role.COMMAND) as connection:
         head = await head_position(connection)
         with Output(path, force=force) as output:
-            async for events in exporting.recorded_events(connection, head):
+            async for events in all_events(connection, head):
                 output.write(b"".join(map(to_line, events)))
                 report(EXPORTING, events[-1].position, head)
     return head

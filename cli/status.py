@@ -12,6 +12,7 @@ from rich.table import Table
 from all_in_one.instance import running_instance
 from cli.console import AsJson, fail, print_json
 from cli.instance import DATABASE_FAILURES, embedded_database_url, not_running
+from shared.event_store.log import checkpoints, head_position, read_position
 from shared.read_models.generations import PARTITION_TROUBLES
 from shared.runtime.database import connected
 from shared.runtime.process import load_settings
@@ -19,19 +20,7 @@ from shared.runtime.settings import Settings
 
 NOTHING_SERVES: Final = 3
 
-OVERALL: Final = """
-SELECT h.position AS log_position, g.generation, read_position(g.generation) AS read_position
-FROM log_head h, generations g WHERE g.state = 'live'
-"""
-PARTITIONS: Final = """
-SELECT p.partition, h.partition_positions[p.partition + 1] AS log_position, p.position,
-       greatest(0, h.partition_positions[p.partition + 1] - p.position) AS lag
-FROM progress p, log_head h WHERE p.generation = $1 ORDER BY p.partition
-"""
-OTHERS: Final = """
-SELECT g.generation, g.state, read_position(g.generation) AS position, h.position - read_position(g.generation) AS lag
-FROM generations g, log_head h WHERE g.state <> 'live' ORDER BY g.generation DESC
-"""
+GENERATIONS: Final = "SELECT generation, state FROM generations ORDER BY state = 'live' DESC, generation DESC"
 SERVING: Final = """
 SELECT EXISTS (
     SELECT FROM pg_stat_activity WHERE datname = current_database()
@@ -141,21 +130,30 @@ def _print(found: Status) -> None:
 async def read_status(url: str) -> Status:
     """Read the status from the database. Raises one of UNREACHABLE."""
     async with connected(url) as connection, connection.transaction(isolation="repeatable_read", readonly=True):
-        overall = await connection.fetchrow(OVERALL)
-        if overall is None:
-            message = "the log or the live generation is missing: the migrations did not finish"
+        head = await head_position(connection)
+        generations = [
+            OtherGeneration(generation, state, position, head - position)
+            for generation, state in await connection.fetch(GENERATIONS)
+            for position in (await read_position(connection, generation),)
+        ]
+        if not generations:
+            message = "the live generation is missing: the migrations did not finish"
             raise LookupError(message)
-        rows = await connection.fetch(PARTITIONS, overall["generation"])
-        others = await connection.fetch(OTHERS)
-        troubles = dict(map(tuple, await connection.fetch(PARTITION_TROUBLES, overall["generation"])))
+        live, *others = generations
+        partitions = await checkpoints(connection, live.generation)
+        troubles = dict(map(tuple, await connection.fetch(PARTITION_TROUBLES, live.generation)))
         published = await connection.fetchrow(PUBLISHED)
         serving = await connection.fetchval(SERVING)
     return Status(
         serving=serving,
-        **overall,
-        lag=overall["log_position"] - overall["read_position"],
-        other_generations=[OtherGeneration(**row) for row in others],
+        log_position=head,
+        read_position=live.position,
+        lag=live.lag,
+        generation=live.generation,
+        other_generations=others,
         published_position=published["position"] if published else None,
         relay_trouble=published["trouble"] if published else None,
-        partitions=[PartitionStatus(**row, trouble=troubles.get(row["partition"])) for row in rows],
+        partitions=[
+            PartitionStatus(at.partition, at.last, at.position, at.lag, troubles.get(at.partition)) for at in partitions
+        ],
     )

@@ -6,7 +6,7 @@ command, so that after that time, too, the event is found in the log and not app
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -14,26 +14,18 @@ import orjson
 from asyncpg.pgproto import pgproto
 from uuid_utils import uuid7
 
-from command_api.answers import Answer
+from command_api.answers import Answer, repeated
 from command_api.commands import Command
+from command_api.decisions.state import State
+from command_api.write_model.loading import load_users
 from shared.domain.errors import IdempotencyKeyReused
-from shared.runtime.database import Connection, Record
+from shared.event_store.reading import events_with_ids
+from shared.events import codec
+from shared.events.envelope import RecordedEvent, subject
+from shared.runtime.database import Connection
+from shared.runtime.sql import sql
 
-REMEMBERED = """
-SELECT key, fingerprint, status, body, position FROM write_model.idempotency WHERE key = ANY($1::text[])
-"""
-
-APPENDED = """
-SELECT event_id, position, type, schema_version, user_id, data::text AS data, recorded_at
-FROM events WHERE event_id = ANY($1::uuid[])
-"""
-
-# A bulk request may have bound the key meanwhile, without the lock that groups take; it keeps it.
-REMEMBER = """
-INSERT INTO write_model.idempotency (key, fingerprint, status, body, position, recorded_at)
-SELECT *, $6::timestamptz FROM unnest($1::text[], $2::bytea[], $3::smallint[], $4::bytea[], $5::bigint[])
-ON CONFLICT (key) DO NOTHING
-"""
+REMEMBERED = "SELECT key, fingerprint, status, body, position FROM write_model.idempotency WHERE key = ANY($1::text[])"
 
 CLAIM = """
 INSERT INTO write_model.idempotency (key, fingerprint, status, body, recorded_at)
@@ -98,16 +90,33 @@ async def remembered(connection: Connection, keys: Sequence[str]) -> dict[str, M
     }
 
 
-async def appended(connection: Connection, event_ids: Sequence[UUID]) -> dict[UUID, Record]:
-    """Return the events that keyed commands appended, by id, whether or not their answers are still remembered."""
-    return {row["event_id"]: row for row in await connection.fetch(APPENDED, event_ids)}
+async def recall(connection: Connection, state: State, keys: Sequence[Keyed]) -> dict[str, Memory]:
+    """Return, by key, the answers to the commands that came before, whether or not they are still remembered."""
+    if not keys:
+        return {}
+    memories = await remembered(connection, list({k.key for k in keys}))
+    if unknown := {k.event_id: k for k in keys if k.key not in memories}:
+        for recorded in await events_with_ids(connection, list(unknown)):
+            forgotten = unknown[recorded.event_id]
+            memories[forgotten.key] = Memory(forgotten.fingerprint, await _answer_again(connection, state, recorded))
+    return memories
+
+
+async def _answer_again(connection: Connection, state: State, recorded: RecordedEvent) -> Answer:
+    """Answer for an event whose remembered answer has expired: as it was, in the texts of today."""
+    event = codec.decode(recorded.type, recorded.schema_version, recorded.data)
+    user_id = subject(event)
+    if user_id is not None:
+        await load_users(connection, state, [user_id])
+    return repeated(event, replace(state, now=recorded.recorded_at), recorded.position)
 
 
 async def remember(connection: Connection, answers: Iterable[tuple[Keyed, Answer]], now: object) -> None:
     """Keep answers with the events that they announce, in one transaction."""
     rows = [(k.key, k.fingerprint, a.status, a.body, a.position) for k, a in answers]
     if rows:
-        await connection.execute(REMEMBER, *(list(column) for column in zip(*rows, strict=True)), now)
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        await connection.execute(sql("command_api.write_model", "remember_answers"), *columns, now)
 
 
 async def claim(connection: Connection, key: str, fingerprint: bytes) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
 
-from command_api import appender, idempotency
+from command_api import group_commit, idempotency
 from command_api.routes import ROUTES
 from command_api.routes.answering import Service
 from shared.http import checks
@@ -33,7 +33,7 @@ async def commands(
     """Run what the command routes work with; yield it with the checks that say whether it is ready."""
     async with (
         open_pool(settings.database_url, Role.COMMAND, size=POOL_SIZE) as pool,
-        appender.running(settings.database_url) as (writer, writing),
+        group_commit.running(settings.database_url) as (writer, writing),
         following(settings.database_url, Role.COMMAND, pool, watermark) as (visibility, watching),
         background(_forget_answers(pool, settings.idempotency_hours)),
     ):

@@ -14,6 +14,7 @@ from typing import Any, cast
 import asyncpg
 
 from query_api.queries import response
+from shared.event_store.log import read_position
 from shared.http.problems import Problem, unavailable
 from shared.read_models.generations import schema_name, served_generation
 from shared.read_models.visibility import VisibilityWatermark
@@ -282,7 +283,7 @@ async def _recomputed(connection: Connection, ends: float, query: str, arguments
         left = max(0.001, ends - asyncio.get_running_loop().time())
         await connection.execute(LIMITED, str(round(left * 1000)))
         generation = await served_generation(connection)
-        position: int = await connection.fetchval("SELECT read_position($1)", generation)
+        position = await read_position(connection, generation)
         await face_in_transaction(connection, generation)
         rows = await connection.fetch(query, *arguments, timeout=left + 5)
     return Reading(rows, position)

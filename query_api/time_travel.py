@@ -12,6 +12,7 @@ from query_api.answering import patience, service, wait_for
 from query_api.reading import Reading
 from shared.domain.errors import InvalidInput
 from shared.domain.moments import moment
+from shared.event_store.log import InTheFuture, position_at, recorded_at
 from shared.http.documentation import LAST_NUMBER
 from shared.http.problems import Problem, unavailable
 from shared.runtime.database import Pool
@@ -20,18 +21,6 @@ NAMES: Final = ("as_of", "known_at")
 EVERYTHING: Final = 2**63 - 1
 """A position that no event passes."""
 POLL_SECONDS: Final = 0.02
-
-# Whoever appends takes the time under a lock on log_head. So later events have later times once nobody holds it, and
-# also once the head has passed the moment.
-SETTLED: Final = """
-SELECT clock_timestamp() < $1 AS future,
-       clock_timestamp() > $1 AND (
-           (SELECT recorded_at > $1 FROM log_head)
-           OR NOT EXISTS (
-               SELECT FROM pg_locks
-               WHERE relation = 'log_head'::regclass AND mode IN ('RowShareLock', 'RowExclusiveLock')
-                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))) AS settled
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +82,13 @@ async def _position_at(request: Request, pool: Pool, known_at: datetime) -> int:
     ends = loop.time() + patience(request)
     while True:
         async with pool.acquire() as connection:
-            clock = await connection.fetchrow(SETTLED, known_at)
-            if clock is not None and clock["settled"]:
-                return int(await connection.fetchval("SELECT position_at($1)", known_at))
-        if clock is not None and clock["future"]:
-            raise InvalidInput("/known_at", "This lies in the future, and what will be known then is not known yet.")
+            try:
+                position = await position_at(connection, known_at)
+            except InTheFuture:
+                future = "This lies in the future, and what will be known then is not known yet."
+                raise InvalidInput("/known_at", future) from None
+        if position is not None:
+            return position
         if loop.time() > ends:
             raise _behind()
         await asyncio.sleep(POLL_SECONDS)
@@ -105,8 +96,7 @@ async def _position_at(request: Request, pool: Pool, known_at: datetime) -> int:
 
 async def _recorded_at(pool: Pool, position: int) -> datetime:
     async with pool.acquire() as connection:
-        found = await connection.fetchval("SELECT recorded_at FROM events WHERE position = $1", position)
-    return found or datetime.now(UTC)
+        return await recorded_at(connection, position) or datetime.now(UTC)
 
 
 def _behind() -> Problem:

@@ -10,8 +10,9 @@ from pydantic import BaseModel
 from pydantic_core import PydanticCustomError
 
 from command_api.answers import Answer
-from command_api.appender import Appender, DatabaseUnavailable, Submission
 from command_api.commands import Command
+from command_api.group import Submission
+from command_api.group_commit import Appender, DatabaseUnavailable
 from command_api.idempotency import keyed
 from command_api.schemas import Context, idempotency_key
 from command_api.waiting import Overloaded, Turns

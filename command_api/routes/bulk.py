@@ -13,7 +13,8 @@ from starlette.types import Receive, Scope, Send
 
 from command_api import answers
 from command_api.answers import Answer
-from command_api.appender import DatabaseUnavailable, Submission
+from command_api.group import Submission
+from command_api.group_commit import DatabaseUnavailable
 from command_api.idempotency import claim, keyed
 from command_api.routes.answering import (
     Service,

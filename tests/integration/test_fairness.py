@@ -8,7 +8,7 @@ import httpx
 import orjson
 import pytest
 
-from command_api import appender, waiting
+from command_api import group_commit, waiting
 from command_api.routes.bulk import CHUNK
 from tests.support.command_side import beside, command_side, connected, held_head, until_it_waits
 
@@ -57,7 +57,7 @@ async def until_queued(client: httpx.AsyncClient, count: int) -> None:
 
 async def test_a_full_queue_is_a_503_for_who_filled_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The client that fills the queue of single commands is told to come back; another is served."""
-    monkeypatch.setattr(appender, "QUEUE_LIMIT", LIMIT)
+    monkeypatch.setattr(group_commit, "QUEUE_LIMIT", LIMIT)
     async with command_side(tmp_path / "data") as (greedy, url), connected(url) as admin:
         other = beside(greedy, "10.0.0.2")
         async with held_head(url):

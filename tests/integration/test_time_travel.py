@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from query_api import queries
 from query_api.reading import Reader, open_reading_pool
-from query_api.time_travel import SETTLED
+from shared.event_store.log import position_at
 from shared.events.codec import UPCASTERS
 from shared.events.envelope import RecordedEvent
 from shared.events.types import AchievementAwarded, AwardRevoked, UserChanged, UserCreated
@@ -236,9 +236,7 @@ def test_many_awards_are_too_many(log: ProjectedLog) -> None:
 
 async def settled(connection: OwnConnection, moment: datetime) -> bool:
     """Ask whether anything may still be recorded before a moment."""
-    row = await connection.fetchrow(SETTLED, moment)
-    assert row is not None
-    return bool(row["settled"])
+    return await position_at(connection, moment) is not None
 
 
 def test_a_moment_is_settled_when_nothing_can_join_it(log: ProjectedLog) -> None:

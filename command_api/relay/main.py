@@ -1,0 +1,55 @@
+"""Composition root of the relay."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI
+
+from command_api.relay.lease import Watch
+from command_api.relay.publishing import Relay
+from shared.http import checks
+from shared.http.app import create_app
+from shared.http.gauges import refresh_positions, refresh_published
+from shared.http.operations import Check, operations
+from shared.http.protection import Protection
+from shared.runtime.background import background, keep_running
+from shared.runtime.database import Backoff, Pool, Role, open_pool
+from shared.runtime.settings import Settings
+from shared.runtime.stalls import keep_looking
+
+
+@contextlib.asynccontextmanager
+async def relaying(settings: Settings) -> AsyncIterator[tuple[Pool, dict[str, Check]]]:
+    """Publish for as long as the context lasts; yield the relay's pool, and the checks that say whether it goes on."""
+    relay, watch = Relay(settings), Watch()
+    async with (
+        open_pool(settings.database_url, Role.RELAY, size=1) as pool,
+        background(keep_looking(pool, watch.look)) as watching,
+        background(keep_running(relay.run, Backoff().sleep)) as publishing,
+    ):
+        yield (
+            pool,
+            {
+                "relay": checks.running(publishing, lambda: relay.trouble),
+                "publishing": checks.running(watching, lambda: watch.trouble),
+                "kafka": checks.kafka(settings),
+            },
+        )
+
+
+def app(settings: Settings) -> FastAPI:
+    """Return the relay as a service: it publishes, and serves nothing but its operations."""
+    ready: dict[str, Check] = {}
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with relaying(settings) as (app.state.pool, found):
+            ready.update(found, database=checks.database(app.state.pool))
+            yield
+
+    async def refresh() -> None:
+        await refresh_positions(service.state.pool)
+        await refresh_published(service.state.pool)
+
+    service = create_app(operations(ready, refresh).routes, lifespan=lifespan, protection=Protection(settings))
+    return service
