@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from shared.runtime.backoff import Backoff as Backoff  # noqa: PLC0414 - until those who import it from here do not
-from shared.runtime.backoff import retry_forever
+from shared.runtime.backoff import Backoff, retry_forever
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
