@@ -1,5 +1,6 @@
 """Makes the one OpenAPI document from the routes of both APIs and of the operator's side."""
 
+from importlib import metadata
 from typing import Any
 
 from fastapi import FastAPI
@@ -23,7 +24,7 @@ token of `LAURELS_ADMIN_TOKENS`; without that setting they answer only the machi
 
 def whole_document() -> dict[str, Any]:
     """Return the OpenAPI document of the whole API."""
-    app = FastAPI(title="Laurels", version="1", description=DESCRIPTION.strip())
+    app = FastAPI(title="Laurels", version=metadata.version("laurels"), description=DESCRIPTION.strip())
     for routes in (query_api.routes.ROUTES, command_api.routes.ROUTES, admin.ROUTES):
         app.router.routes.extend(routes.described())
     app.openapi_tags = [

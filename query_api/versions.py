@@ -7,7 +7,8 @@ from typing import Final, NamedTuple
 import asyncpg
 
 from query_api.queries import version
-from shared.runtime.database import FAILURES, Backoff, Connection, OwnConnection, Role, connect
+from shared.runtime.backoff import Backoff, retry_forever
+from shared.runtime.database import FAILURES, Connection, Role, connected
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class VersionPoller:
         self._asked: list[asyncio.Future[ReadModelVersion]] = []
         self._waiting: list[asyncio.Future[ReadModelVersion]] = []
         self._wake = asyncio.Event()
+        self._backoff = Backoff()
 
     async def current(self) -> ReadModelVersion:
         """Return the version, asked for after this call. Raises ConnectionError while that cannot be asked."""
@@ -55,31 +57,27 @@ class VersionPoller:
 
     async def run(self) -> None:
         """Ask for ever, over a new connection after every failure."""
-        backoff = Backoff()
-        while True:
-            try:
-                connection = await connect(self._url, Role.QUERY, command_timeout=ASK_SECONDS)
-                try:
-                    await self._poll(connection, backoff)
-                finally:
-                    self.connected = False
-                    self._fail()
-                    connection.terminate()
-            except FAILURES as error:
-                logger.debug("the version of the read models is not known: %s", error)
-            await backoff.sleep()
+        await retry_forever(self._poll, FAILURES, self._on_failure, self._backoff)
 
-    async def _poll(self, connection: OwnConnection, backoff: Backoff) -> None:
-        self.connected = True
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            self._asked, self._waiting = self._waiting, []
-            found = await current_version(connection)
-            backoff.reset()
-            for future in self._asked:
-                if not future.done():
-                    future.set_result(found)
+    def _on_failure(self, error: Exception) -> None:
+        logger.debug("the version of the read models is not known: %s", error)
+
+    async def _poll(self) -> None:
+        async with connected(self._url, Role.QUERY, command_timeout=ASK_SECONDS) as connection:
+            self.connected = True
+            try:
+                while True:
+                    await self._wake.wait()
+                    self._wake.clear()
+                    self._asked, self._waiting = self._waiting, []
+                    found = await current_version(connection)
+                    self._backoff.reset()
+                    for future in self._asked:
+                        if not future.done():
+                            future.set_result(found)
+            finally:
+                self.connected = False
+                self._fail()
 
     def _fail(self) -> None:
         for future in (*self._asked, *self._waiting):

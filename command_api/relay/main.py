@@ -11,7 +11,8 @@ from shared.http.gauges import refresh_positions, refresh_published
 from shared.http.operations import Check, operations
 from shared.http.protection import Protection
 from shared.runtime.background import background, keep_running
-from shared.runtime.database import Backoff, Pool, Role, open_pool
+from shared.runtime.backoff import Backoff
+from shared.runtime.database import Pool, Role, open_pool
 from shared.runtime.settings import Settings
 from shared.runtime.stalls import keep_looking
 

@@ -20,7 +20,8 @@ from shared.event_store.reading import events_after
 from shared.events.cloudevents import to_headers
 from shared.events.envelope import RecordedEvent
 from shared.runtime.background import background, wait_for
-from shared.runtime.database import FAILURES, Backoff, OwnConnection, Role, connect, listen
+from shared.runtime.backoff import Backoff, retry_forever
+from shared.runtime.database import FAILURES, OwnConnection, Role, connected, listen
 from shared.runtime.kafka import WrongTopic, ensure_topic
 from shared.runtime.metrics import PUBLISHED
 from shared.runtime.settings import Settings
@@ -45,6 +46,9 @@ class EventTooLarge(Exception):
     """An event does not fit into the topic, and nothing may overtake it; the message says which."""
 
 
+RETRIED: Final[tuple[type[Exception], ...]] = (LeaseLost, WrongTopic, EventTooLarge, KafkaError, *FAILURES)
+
+
 class Relay:
     """Run `run()` as a task; it ends when cancelled.
 
@@ -54,43 +58,37 @@ class Relay:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._poke = asyncio.Event()
+        self._backoff = Backoff()
         self.trouble: str | None = None
 
     async def run(self) -> None:
         """Publish until cancelled, starting again after every failure of Kafka or the database."""
         async with background(listen(self._settings.database_url, Role.RELAY, APPENDED_CHANNEL, self._poke.set)):
-            await self._keep_publishing()
+            await retry_forever(self._publish, RETRIED, self._on_failure, self._backoff)
 
-    async def _keep_publishing(self) -> None:
-        backoff = Backoff()
-        while True:
-            try:
-                await self._publish(backoff)
-            except LeaseLost:
+    def _on_failure(self, error: Exception) -> None:
+        match error:
+            case LeaseLost():
                 logger.warning("another relay took the lease, or the log is to be published again")
-            except (WrongTopic, EventTooLarge) as error:
-                logger.error("%s", error)  # noqa: TRY400 - an operator's matter, not a bug's
+            case WrongTopic() | EventTooLarge():
+                logger.error("%s", error)
                 self.trouble = str(error)
-            except (KafkaError, *FAILURES) as error:
+            case _:
                 logger.warning("the relay starts again: %s: %s", type(error).__name__, error)
-            await backoff.sleep()
 
-    async def _publish(self, backoff: Backoff) -> None:
-        connection = await connect(self._settings.database_url, Role.RELAY)
-        try:
+    async def _publish(self) -> None:
+        async with connected(self._settings.database_url, Role.RELAY) as connection:
             while not await may_publish(connection):
                 self.trouble = None
                 await asyncio.sleep(POLL_SECONDS)
             lease = await take(connection, self._settings.kafka_topic)
             try:
-                await self._publish_under(connection, lease, backoff)
+                await self._publish_under(connection, lease)
             except (WrongTopic, EventTooLarge, KafkaError) as error:
                 await tell(connection, lease.epoch, str(error) or type(error).__name__)
                 raise
-        finally:
-            connection.terminate()
 
-    async def _publish_under(self, connection: OwnConnection, lease: Lease, backoff: Backoff) -> None:
+    async def _publish_under(self, connection: OwnConnection, lease: Lease) -> None:
         limit = await ensure_topic(self._settings, len(lease.partition_positions))
         async with _producer(self._settings, limit) as producer, background(self._renew(lease.epoch)):
             while True:
@@ -102,7 +100,7 @@ class Relay:
                     if failure is not None:
                         raise failure
                     self.trouble = None
-                    backoff.reset()
+                    self._backoff.reset()
                 self.trouble = None
                 if not await wait_for(self._poke, POLL_SECONDS):
                     # An idle relay finds out here that another has the lease, or that an operator sent it back.
@@ -111,13 +109,10 @@ class Relay:
     async def _renew(self, epoch: int) -> None:
         """Keep the lease while it is this relay's, however long a batch takes."""
         with contextlib.suppress(*FAILURES):
-            connection = await connect(self._settings.database_url, Role.RELAY)
-            try:
+            async with connected(self._settings.database_url, Role.RELAY) as connection:
+                # The holder sees by itself that it lost the lease, when it moves the checkpoint.
                 while await renew(connection, epoch):  # noqa: ASYNC110 - a clock, not an event
                     await asyncio.sleep(POLL_SECONDS)
-            finally:
-                # The holder sees by itself that it lost the lease, when it moves the checkpoint.
-                connection.terminate()
 
     async def _send(
         self, producer: AIOKafkaProducer, events: Sequence[RecordedEvent], lease: Lease, limit: int | None

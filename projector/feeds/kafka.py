@@ -29,13 +29,15 @@ from shared.event_store.log import checkpoints, partition_count, partition_posit
 from shared.events.cloudevents import Consumed, MalformedRecord, from_record
 from shared.events.envelope import partition_of
 from shared.runtime.background import background
-from shared.runtime.database import FAILURES, Backoff, OwnConnection, Role, connect
+from shared.runtime.backoff import Backoff, retry_forever
+from shared.runtime.database import FAILURES, OwnConnection, Role, connected
 from shared.runtime.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 BATCH_LIMIT: Final = 10_000
 POLL_SECONDS: Final = 0.5
+RETRIED: Final[tuple[type[Exception], ...]] = (MissingEvents, UnknownEvents, *FAILURES)
 
 QUIET_SECONDS: Final = 0.5
 """How often the checkpoints of partitions without news move, so that the Read-Position is found near to them."""
@@ -51,6 +53,7 @@ class KafkaFeed:
         self._settings, self._generation = settings, generation
         self._member = Member(settings, generation)
         self._consumption = Consumption(self._member)
+        self._backoff = Backoff()
         self.trouble: str | None = None
 
     @property
@@ -60,32 +63,29 @@ class KafkaFeed:
 
     async def run(self) -> None:
         """Project for ever, with new connections after every failure of the database."""
-        async with background(self._member.run()) as membership:
-            backoff = Backoff()
-            while not membership.done():
-                try:
-                    await self._follow(membership, backoff)
-                except (MissingEvents, UnknownEvents) as error:
-                    logger.error("the projection cannot go on: %s", error)  # noqa: TRY400 - an operator's matter, not a bug's
-                    self.trouble = str(error)
-                except FAILURES as error:
-                    logger.warning("the projector connects again: %s: %s", type(error).__name__, error)
-                await backoff.sleep()
+        following = retry_forever(self._follow, RETRIED, self._on_failure, self._backoff)
+        async with background(self._member.run()) as membership, background(following) as projection:
+            # Neither goes on without the other.
+            await asyncio.wait([membership, projection], return_when=asyncio.FIRST_COMPLETED)
 
-    async def _follow(self, membership: asyncio.Task[None], backoff: Backoff) -> None:
-        reader = await connect(self._settings.database_url, Role.PROJECTOR, SESSION)
-        try:
+    def _on_failure(self, error: Exception) -> None:
+        if isinstance(error, MissingEvents | UnknownEvents):
+            logger.error("the projection cannot go on: %s", error)
+            self.trouble = str(error)
+        else:
+            logger.warning("the projector connects again: %s: %s", type(error).__name__, error)
+
+    async def _follow(self) -> None:
+        async with connected(self._settings.database_url, Role.PROJECTOR, SESSION) as reader:
             runner = await Runner.open(self._settings.database_url, self._generation)
             try:
                 await self._consumption.resume(reader, runner)
-                while not membership.done():
+                while True:
                     if await self._consumption.step():
-                        backoff.reset()
+                        self._backoff.reset()
                         self.trouble = None
             finally:
                 runner.close()
-        finally:
-            reader.terminate()
 
 
 class Consumption:

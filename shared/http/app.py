@@ -71,7 +71,6 @@ def create_app(start: Start, protection: Protection) -> Application:
         start,
         protection,
         title="Laurels",
-        version="1",
         redirect_slashes=False,
         openapi_url=None,
         # `/metrics` tells all of it, and to ask for a tracer costs every request.

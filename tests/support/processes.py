@@ -104,14 +104,19 @@ def start(
 
 
 def run(
-    command: Sequence[str], *, environment: Mapping[str, str], seconds: float = RUN_SECONDS, folder: Path = ROOT
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    seconds: float = RUN_SECONDS,
+    folder: Path = ROOT,
+    stdin: int = subprocess.DEVNULL,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command of this project, from its root or another folder, to its end, and return what it printed."""
     return subprocess.run(
         _found(command),
         cwd=folder,
         env=_clean(environment),
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         capture_output=True,
         text=True,
         timeout=seconds,
