@@ -39,6 +39,7 @@ log_head = sa.Table(
     sa.Column("last_user_id", sa.BigInteger, nullable=False),
     sa.Column("last_achievement_id", sa.BigInteger, nullable=False),
     sa.CheckConstraint("singleton", name="log_head_has_one_row"),
+    postgresql_with={"fillfactor": 10},
     comment=(
         "Locked by whoever appends. partition_positions[p + 1] is the last position of partition p; its length is "
         "the number of partitions."
