@@ -19,8 +19,7 @@ import httpx
 import orjson
 import pytest
 
-from all_in_one import embedded_postgres
-from all_in_one.embedded_postgres import find_running
+from all_in_one.embedded_postgres import find_running, processes
 from shared.runtime.environment import NO_SETTINGS
 from tests.support.processes import ROOT, STOP_SECONDS, Service, free_port, run, start
 
@@ -91,7 +90,7 @@ def everything(service: Service) -> list[Any]:
 
 
 def servers_over(folder: Path) -> list[int]:
-    return embedded_postgres._servers(folder / "data" / "cluster")
+    return processes.servers(folder / "data" / "cluster")
 
 
 def postmaster_of(folder: Path) -> int:

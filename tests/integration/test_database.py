@@ -229,8 +229,7 @@ def test_the_migrations_build_what_the_code_declares(server: Connection, make_da
         "GRANT SELECT (position) ON write_model.idempotency TO laurels_query",
         "REVOKE EXECUTE ON FUNCTION read_position FROM PUBLIC",
         "GRANT CREATE ON SCHEMA generation_1 TO laurels_query",
-        "ALTER DEFAULT PRIVILEGES FOR ROLE laurels_projector IN SCHEMA generation_1 "
-        "REVOKE SELECT ON TABLES FROM laurels_query",
+        "ALTER DEFAULT PRIVILEGES FOR ROLE laurels_projector IN SCHEMA generation_1 REVOKE ALL ON TABLES FROM laurels_query",  # noqa: E501
         "ALTER TABLE generation_1.users OWNER TO laurels_command",
         "ALTER SEQUENCE rebuilds_rebuild_id_seq INCREMENT 2",
         "DO $$ BEGIN EXECUTE format('REVOKE CREATE ON DATABASE %I FROM laurels_projector', current_database()); END $$",
