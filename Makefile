@@ -58,10 +58,13 @@ scaling: $(VENV)/.bench ## Simulate what is beyond one machine: shards, partitio
 openapi: $(VENV)/.run ## Write the OpenAPI document from the routes
 	$(BIN)/laurels openapi > shared/http/openapi.json
 
-lock: ## Compile the locks anew; needs uv
+settings: $(VENV)/.test ## Write .env.example and the settings of compose.yaml from the code
+	$(BIN)/python -m tests.support.settings_files
+
+lock: ## Compile the locks again; needs uv
 	uv pip compile --quiet --upgrade $(LOCK_OPTIONS) pyproject.toml --group install -o requirements.lock
 	uv pip compile --quiet --upgrade $(LOCK_OPTIONS) pyproject.toml --group bench -o requirements-bench.lock
 	uv pip compile --quiet --upgrade $(LOCK_OPTIONS) pyproject.toml --group dev -o requirements-dev.lock
 LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
-.PHONY: help run demo check test faults faults-twins bench scaling openapi lock
+.PHONY: help run demo check test faults faults-twins bench scaling openapi settings lock
