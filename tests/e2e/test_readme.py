@@ -1,4 +1,4 @@
-"""The README keeps its word: its tour runs as it is written, and its table of settings is that of the code."""
+"""The README keeps its word: its tour runs as it is written, and the example of settings changes nothing."""
 
 from collections.abc import Callable
 from pathlib import Path
