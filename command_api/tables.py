@@ -85,5 +85,5 @@ relay_lease = sa.Table(
     sa.Column("trouble", sa.Text),
     sa.CheckConstraint("singleton", name="relay_lease_has_one_row"),
     postgresql_with={"fillfactor": 10},
-    comment="position is published and acknowledged; it moves only under the epoch of whoever holds the lease.",
+    comment="position is published and acknowledged; it moves only under the epoch of the lease.",
 )

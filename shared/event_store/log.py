@@ -39,9 +39,10 @@ log_head = sa.Table(
     sa.Column("last_user_id", sa.BigInteger, nullable=False),
     sa.Column("last_achievement_id", sa.BigInteger, nullable=False),
     sa.CheckConstraint("singleton", name="log_head_has_one_row"),
+    # Updated by every group commit: free space in its page keeps the updates there.
     postgresql_with={"fillfactor": 10},
     comment=(
-        "Locked by whoever appends. partition_positions[p + 1] is the last position of partition p; its length is "
+        "Locked by every append. partition_positions[p + 1] is the last position of partition p; its length is "
         "the number of partitions."
     ),
 )

@@ -28,7 +28,7 @@ CREATE TABLE log_head (
     last_user_id bigint NOT NULL,
     last_achievement_id bigint NOT NULL
 ) WITH (fillfactor = 10);
-COMMENT ON TABLE log_head IS 'Locked by whoever appends. partition_positions[p + 1] is the last position of partition p; its length is the number of partitions.';
+COMMENT ON TABLE log_head IS 'Locked by every append. partition_positions[p + 1] is the last position of partition p; its length is the number of partitions.';
 INSERT INTO log_head
 SELECT true, 0, 'epoch', array_fill(0::bigint, ARRAY[current_setting('laurels.partitions')::integer]), 0, 0, 0;
 

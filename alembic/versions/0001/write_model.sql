@@ -59,6 +59,6 @@ CREATE TABLE write_model.relay_lease (
     topic text,
     trouble text
 ) WITH (fillfactor = 10);
-COMMENT ON TABLE write_model.relay_lease IS 'position is published and acknowledged; it moves only under the epoch of whoever holds the lease.';
+COMMENT ON TABLE write_model.relay_lease IS 'position is published and acknowledged; it moves only under the epoch of the lease.';
 INSERT INTO write_model.relay_lease (epoch, position, partition_positions, renewed_at)
 SELECT 0, 0, partition_positions, 'epoch' FROM log_head;
