@@ -98,7 +98,7 @@ async def _up(
         disk = None if settings.database_url else Disk(settings.data_dir, url)
         if disk:
             await disk.open()
-        await asyncio.to_thread(migrate, url)
+        await asyncio.to_thread(migrate, url, settings.partitions)
         await _renew(configured, announce)
         if disk:
             await stack.enter_async_context(background(disk.run()))

@@ -9,12 +9,10 @@ import asyncpg
 
 from shared.event_store.appending import probe
 from shared.http.operations import Check
+from shared.runtime import layout
 from shared.runtime.database import Pool
 from shared.runtime.kafka import broker_answers
 from shared.runtime.settings import Settings
-
-HEAD_REVISION = "0004"
-"""The migration that this code needs; a test holds it to the newest one in `alembic/versions`."""
 
 POOL_SECONDS: Final = 0.4
 STATEMENT_SECONDS: Final = 0.6
@@ -35,8 +33,7 @@ def database(pool: Pool) -> Check:
     async def check() -> str | None:
         # The timeout of the acquisition bounds the return too: asyncpg waits for a server to confirm a cancellation.
         async with pool.acquire(timeout=POOL_SECONDS) as connection:
-            revision = await connection.fetchval("SELECT version_num FROM alembic_version", timeout=STATEMENT_SECONDS)
-        return None if revision and revision >= HEAD_REVISION else f"migration {HEAD_REVISION} is missing"
+            return layout.missing(await connection.fetchval(layout.REVISION, timeout=STATEMENT_SECONDS))
 
     return check
 

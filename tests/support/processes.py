@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[2]
 START_SECONDS = 120.0
 STOP_SECONDS = 15.0
 RUN_SECONDS = 180.0
+UNMEASURED = {"COVERAGE_PROCESS_CONFIG": ""}
+"""The environment of a process whose coverage is not measured, which costs it half of its speed."""
 RESERVED_PORTS = 100
 """More than one test needs, and few enough for the files that a process may have open."""
 PR_SET_PDEATHSIG = 1
