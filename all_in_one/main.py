@@ -4,25 +4,22 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
-from fastapi import FastAPI
-
 import command_api.main
-import command_api.relay
+import command_api.relay.main
 import command_api.routes
 import projector.main
 import query_api.main
-import query_api.routes
 from all_in_one.disk import Disk
 from all_in_one.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
 from all_in_one.instance import Instance, announced
 from all_in_one.migrations import migrate
 from projector import admin
-from projector.admin import administration
+from projector.admin import OperatorsOnly, administration
 from projector.rebuild import ENDINGS, renew
-from query_api.hot import HotReads
-from shared.http.app import create_app
+from shared.http.app import Application, Serving, create_app
 from shared.http.gauges import refresh_positions
 from shared.http.operations import Check, operations
 from shared.http.protection import Protection
@@ -39,50 +36,35 @@ class Stopped(Exception):
 
 def app(
     settings: Settings, *, alone: bool, instance: str | None = None, checks_too: Mapping[str, Check] | None = None
-) -> FastAPI:
+) -> Application:
     """Return all services as one application; `alone` if no other process serves their database.
 
     `instance` is the id that `/health` shows, `checks_too` are asked by `/ready` beside the services' own.
     """
-    ready: dict[str, Check] = dict(checks_too or {})
-    warnings: dict[str, Check] = {}
-    watermark = VisibilityWatermark()
+    watermark, protection = VisibilityWatermark(), Protection(settings)
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def start(_app: Application) -> AsyncIterator[Serving]:
         async with contextlib.AsyncExitStack() as stack:
-            commands, found = await stack.enter_async_context(command_api.main.commands(settings, watermark))
-            queries, found_too = await stack.enter_async_context(
-                query_api.main.queries(settings, watermark, alone=alone)
-            )
-            projecting, warning = await stack.enter_async_context(projector.main.projecting(settings))
+            commands, ready = await stack.enter_async_context(command_api.main.commands(settings, watermark))
+            reads, found = await stack.enter_async_context(query_api.main.reading(settings, watermark, alone=alone))
+            projecting, warnings = await stack.enter_async_context(projector.main.projecting(settings))
             pool = await stack.enter_async_context(open_pool(settings.database_url, Role.PROJECTOR, size=2))
-            app.state.administration = await stack.enter_async_context(administration(settings, pool))
-            ready.update(found, statistics=found_too["statistics"], **projecting)
-            warnings.update(warning)
+            made = await stack.enter_async_context(administration(settings, pool))
+            ready.update(projecting, statistics=found["statistics"], **(checks_too or {}))
             if settings.transport is Transport.KAFKA:
-                _, relaying = await stack.enter_async_context(command_api.relay.relaying(settings))
+                _, relaying = await stack.enter_async_context(command_api.relay.main.relaying(settings))
                 ready.update(relaying)
-            app.state.commands, app.state.queries = commands, queries
-            app.state.languages = settings.language_set
-            yield
+            refresh = partial(refresh_positions, reads.pool)
+            routes = [
+                *reads.routes,
+                *command_api.routes.ROUTES.bound_to(commands),
+                *operations(ready, refresh, warnings, instance).routes,
+                *admin.ROUTES.bound_to(OperatorsOnly(made, protection)),
+            ]
+            yield Serving(routes, reads.middleware)
 
-    async def refresh() -> None:
-        await refresh_positions(service.state.queries.reader.pool)
-
-    protection = Protection(settings)
-    service = create_app(
-        [
-            *query_api.routes.ROUTES,
-            *command_api.routes.ROUTES,
-            *operations(ready, refresh, warnings, instance).routes,
-            *admin.router(protection).routes,
-        ],
-        lifespan=lifespan,
-        protection=protection,
-        inner=HotReads,
-    )
-    return service
+    return create_app(start, protection)
 
 
 async def up(settings: Settings, announce: Callable[[str], None]) -> None:
@@ -116,7 +98,7 @@ async def _up(
         disk = None if settings.database_url else Disk(settings.data_dir, url)
         if disk:
             await disk.open()
-        await asyncio.to_thread(migrate, url)
+        await asyncio.to_thread(migrate, url, settings.partitions)
         await _renew(configured, announce)
         if disk:
             await stack.enter_async_context(background(disk.run()))

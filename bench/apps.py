@@ -6,8 +6,7 @@ Or under another one, to see what that would change.
 import asyncio
 import sys
 from datetime import datetime
-from types import SimpleNamespace
-from typing import Annotated, Final, cast
+from typing import Annotated, Final
 
 import uvloop
 from fastapi import FastAPI
@@ -26,7 +25,7 @@ class Bare:
     """An ASGI application that answers everything with the same bytes."""
 
     def __init__(self) -> None:
-        self.state = SimpleNamespace(stopping=asyncio.Event())
+        self.stopping = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -60,10 +59,17 @@ class Award(BaseModel):
         return self
 
 
-def plain() -> FastAPI:
+class Plain(FastAPI):
+    """FastAPI as Laurels' server takes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stopping = asyncio.Event()
+
+
+def plain() -> Plain:
     """Return an application as one writes it with FastAPI, whose routes do nothing."""
-    app = FastAPI()
-    app.state.stopping = asyncio.Event()
+    app = Plain()
 
     @app.get("/constant")
     async def constant() -> dict[str, str | int]:
@@ -76,14 +82,14 @@ def plain() -> FastAPI:
     return app
 
 
-async def serve_by_granian(app: FastAPI, port: int) -> None:
+async def serve_by_granian(app: "Plain | Bare", port: int) -> None:
     """Serve under granian, in this process and on this loop as Laurels would have to, until it is ended."""
     await Server(app, port=port, interface=Interfaces.ASGI, websockets=False, log_enabled=False).serve()
 
 
 def main(kind: str, server: str, port: int) -> None:
     """Serve one of them until a signal says stop."""
-    app = plain() if kind == "fastapi" else cast("FastAPI", Bare())
+    app = plain() if kind == "fastapi" else Bare()
     uvloop.run(serve_by_granian(app, port) if server == "granian" else serve(app, Settings(port=port)))
 
 

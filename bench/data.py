@@ -9,8 +9,9 @@ from typing import Final
 import asyncpg
 
 from bench import bare
-from command_api.appender import Submission, running
-from command_api.commands import DefineAchievement, TranslateAchievement
+from command_api.decisions.achievements import DefineAchievement, TranslateAchievement
+from command_api.group import Submission
+from command_api.group_commit import running
 from shared.domain.names import achievement_name
 from shared.read_models.generations import schema_name
 from shared.runtime.database import OwnConnection, Role

@@ -1,44 +1,25 @@
-"""A patient client of one Laurels server: it posts commands in bulk and sits out short outages.
+"""A client of one Laurels server: it posts commands in bulk and retries through short outages.
 
 It knows the HTTP contract and nothing of the services behind it. Repeating a request is safe because every command
 sent through here carries an idempotency key or says something that can only be true once.
 """
 
-import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
-from http import HTTPStatus
 from itertools import islice
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 import httpx
 import orjson
-from rich.console import Console
-from rich.filesize import decimal
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
+from pydantic import TypeAdapter, ValidationError
 
-__all__ = [
-    "BATCH_SIZE",
-    "CliError",
-    "Command",
-    "Laurels",
-    "Patience",
-    "Report",
-    "Result",
-    "ServerError",
-    "Stage",
-    "batched",
-    "progress_bars",
-    "retry_after",
-    "silent",
-]
+from cli.console import CliError
+from shared.runtime.backoff import Backoff
 
 API_PREFIX: Final = "/api/v1"
 BATCH_SIZE: Final = 1_000
@@ -50,28 +31,8 @@ Command = Mapping[str, object]
 T = TypeVar("T")
 
 
-class CliError(Exception):
-    """Something the operator must know; `str()` is one sentence for the terminal."""
-
-
 class ServerError(CliError):
-    """The server cannot be reached, or it answered what the contract does not promise."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One part of a longer piece of work: what it is called, and what is counted ("rows", "bytes")."""
-
-    label: str
-    unit: str
-
-
-Report = Callable[[Stage, int, int], None]
-"""What is told of progress: the stage, how much of it is done, and how much there is in all."""
-
-
-def silent(_stage: Stage, _done: int, _total: int) -> None:
-    """Report nothing."""
+    """The server cannot be reached, or its answer breaks the contract."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,25 +51,21 @@ class Result:
     def __str__(self) -> str:
         """Tell the status and, where there is one, the problem, without a full stop."""
         said = [str(self.problem[member]).rstrip(".") for member in ("title", "detail") if self.problem.get(member)]
-        return ": ".join([f"{self.status} {_phrase(self.status)}".rstrip(), *said])
+        return ": ".join([f"{self.status} {httpx.codes.get_reason_phrase(self.status)}".rstrip(), *said])
+
+
+RESULTS: Final = TypeAdapter(list[Result])
+OBJECT: Final = TypeAdapter(Mapping[str, Any])
+OBJECTS: Final = TypeAdapter(list[Mapping[str, Any]])
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to go on when nothing succeeds; times in seconds. Clock, sleep and dice are for tests to replace."""
+    """After how many seconds of failures to give up; clock and sleep are for tests to replace."""
 
     give_up_after: float = 60.0
-    first_pause: float = 0.5
-    longest_pause: float = 8.0
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
-    dice: Callable[[], float] = random.random
-
-    def pause(self, failures: int, asked: float | None) -> float:
-        """Return how long to wait after so many failures: doubling, with jitter, and never less than asked for."""
-        longest = min(self.longest_pause, self.first_pause * 2.0 ** min(failures - 1, 16))
-        # Half of it is left to chance, so that clients which failed together do not return together.
-        return max(asked or 0.0, longest * (1 + self.dice()) / 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,35 +126,35 @@ class Laurels:
         following: str | None = str(httpx.URL(path, params=query))
         while following:
             answer = self._until_it_works(partial(self._attempt, "GET", following))
-            yield from map(_object, _array(_json(answer)))
+            yield from _read(OBJECTS, answer)
             following = answer.links.get("next", {}).get("url")
             following = following and str(answer.url.join(following))
 
-    def _attempt(self, method: str, url: str | httpx.URL, **request: Any) -> httpx.Response | _Retry:  # noqa: ANN401
+    def _attempt(self, method: str, url: str | httpx.URL, **request: Any) -> httpx.Response | _Retry:  # noqa: ANN401 - whatever it is given
         try:
             answer = self._http.request(method, url, **request)
         except httpx.TransportError as error:
             return _Retry(f"no answer ({type(error).__name__})")
         except httpx.HTTPError as error:
-            message = f"{method} {url} failed ({type(error).__name__})."
-            raise ServerError(message) from error
+            raise ServerError(f"{method} {url} failed ({type(error).__name__}).") from error
         if answer.status_code in RETRIED:
             return _Retry(str(_refusal(answer)), retry_after(answer.headers.get("Retry-After"), datetime.now(UTC)))
         if not answer.is_success:
-            message = f"The server refused {method} {answer.url.path} with {_refusal(answer)}."
-            raise ServerError(message)
+            raise ServerError(f"The server refused {method} {answer.url.path} with {_refusal(answer)}.")
         return answer
 
     def _until_it_works(self, attempt: Callable[[], T | _Retry]) -> T:
         patience = self._patience
+        backoff = Backoff(first=0.5, most=8.0)
         deadline = patience.clock() + patience.give_up_after
         failures = 0
         while isinstance(outcome := attempt(), _Retry):
             failures += 1
-            pause = patience.pause(failures, outcome.after)
+            pause = max(outcome.after or 0.0, backoff.next_pause())
             if patience.clock() + pause > deadline:
-                message = f"Gave up on {self._http.base_url} after {failures} attempts; the last one: {outcome.reason}."
-                raise ServerError(message)
+                raise ServerError(
+                    f"Gave up on {self._http.base_url} after {failures} attempts; the last one: {outcome.reason}."
+                )
             patience.sleep(pause)
         return outcome
 
@@ -224,31 +181,6 @@ def retry_after(header: str | None, now: datetime) -> float | None:
     return max(0.0, (moment - now).total_seconds())
 
 
-@contextmanager
-def progress_bars(console: Console | None = None) -> Iterator[Report]:
-    """Show one bar a stage, with its rate, for as long as the block runs, and yield what to tell of progress."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
-    tasks: dict[Stage, Any] = {}
-    with Progress(*columns, console=console) as bars:
-
-        def report(stage: Stage, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage.label, total=total, unit=stage.unit)
-            bars.update(tasks[stage], completed=done, total=total)
-
-        yield report
-
-
-class _Rate(ProgressColumn):
-    """How many units go by in a second."""
-
-    def render(self, task: Task) -> Text:
-        speed = int(task.finished_speed or task.speed or 0)
-        unit = task.fields["unit"]
-        rate = decimal(speed) if unit == "bytes" else f"{speed:,} {unit}"
-        return Text(f"{rate}/s" if speed else "", style="progress.data.speed", no_wrap=True)
-
-
 def _api_root(base_url: str) -> httpx.URL:
     """Return the base URL with `/api/v1` at its end; raise ServerError where it is no HTTP address."""
     try:
@@ -256,58 +188,27 @@ def _api_root(base_url: str) -> httpx.URL:
     except httpx.InvalidURL:
         url = httpx.URL("")
     if url.scheme not in {"http", "https"} or not url.host:
-        message = "The server's address must look like http://localhost:8000."
-        raise ServerError(message)
+        raise ServerError("The server's address must look like http://localhost:8000.")
     return url if url.path.endswith(API_PREFIX) else url.copy_with(path=url.path.rstrip("/") + API_PREFIX)
 
 
 def _results(answer: httpx.Response, expected: int) -> list[Result]:
-    """Read the results of a bulk request; raise ServerError where they are not what the contract promises."""
-    try:
-        results = [
-            Result(int(found["status"]), found.get("body") or {}, found.get("problem") or {})
-            for found in map(_object, _array(_json(answer)))
-        ]
-    except (ServerError, ValueError, TypeError, KeyError):
-        results = []
+    """Read the results of a bulk request; raise ServerError where they break the contract."""
+    results = _read(RESULTS, answer)
     if len(results) != expected:
-        message = "The server did not answer every command, so it is not a Laurels server of this version."
-        raise ServerError(message)
+        raise ServerError("The server did not answer every command, so it is not a Laurels server of this version.")
     return results
+
+
+def _read(shape: TypeAdapter[T], answer: httpx.Response) -> T:
+    try:
+        return shape.validate_json(answer.content)
+    except ValidationError:
+        raise ServerError("The server's answer is not what a Laurels server of this version answers.") from None
 
 
 def _refusal(answer: httpx.Response) -> Result:
     try:
-        return Result(answer.status_code, problem=_object(_json(answer)))
+        return Result(answer.status_code, problem=_read(OBJECT, answer))
     except ServerError:
         return Result(answer.status_code)
-
-
-def _json(answer: httpx.Response) -> object:
-    try:
-        value: object = orjson.loads(answer.content)
-    except ValueError:
-        message = "The server's answer is not JSON."
-        raise ServerError(message) from None
-    return value
-
-
-def _array(value: object) -> list[object]:
-    if not isinstance(value, list):
-        message = "The server answered something else than a JSON array."
-        raise ServerError(message)
-    return value
-
-
-def _object(value: object) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        message = "The server answered something else than a JSON object."
-        raise ServerError(message)
-    return value
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return ""

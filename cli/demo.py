@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
-from cli.client import Command, Laurels, Patience, Report, Result, ServerError, Stage, batched, silent
+from cli.client import Command, Laurels, Patience, Result, ServerError, batched
+from cli.progress import Report, Stage, silent
 from shared.domain.days import zone
 from shared.domain.names import achievement_name
-
-__all__ = ["ACHIEVEMENTS", "DAYS", "USERS", "DemoSummary", "demo_commands", "load_demo"]
 
 USERS: Final = 300
 DAYS: Final = 60
@@ -27,22 +26,8 @@ TRANSLATING: Final = Stage("Translations", "texts")
 AWARDING: Final = Stage("Awards", "awards")
 
 FIRST_NAMES: Final = (
-    *(
-        "Ada",
-        "Alan",
-        "Amara",
-        "Barbara",
-        "Carlos",
-        "Chloe",
-        "Daniel",
-        "Edith",
-        "Elena",
-        "Grace",
-        "Hiro",
-        "Imani",
-        "Jack",
-    ),
-    *("Jonas", "Katherine", "Liam", "Maya", "Noah", "Olivia", "Priya", "Rosa", "Samuel", "Tim", "Yuki", "Zoe"),
+    *("Ada", "Alan", "Amara", "Barbara", "Carlos", "Chloe", "Daniel", "Edith", "Elena", "Grace", "Hiro", "Imani"),
+    *("Jack", "Jonas", "Katherine", "Liam", "Maya", "Noah", "Olivia", "Priya", "Rosa", "Samuel", "Tim", "Yuki", "Zoe"),
 )
 LAST_NAMES: Final = (
     *("Allen", "Baker", "Clark", "Diaz", "Evans", "Fischer", "Garcia", "Hughes", "Ito", "Jensen", "Kim", "Lopez"),
@@ -59,11 +44,7 @@ ENGLISH_ZONES: Final[tuple[str, ...]] = (
     *("Asia/Kolkata", "Asia/Tokyo", "Australia/Sydney", "Pacific/Auckland"),
 )
 RUSSIAN_ZONES: Final[tuple[str, ...]] = (
-    "Europe/Moscow",
-    "Europe/Samara",
-    "Asia/Yekaterinburg",
-    "Asia/Novosibirsk",
-    "Asia/Vladivostok",
+    *("Europe/Moscow", "Europe/Samara", "Asia/Yekaterinburg", "Asia/Novosibirsk", "Asia/Vladivostok"),
 )
 
 
@@ -102,7 +83,7 @@ ACHIEVEMENTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody of the demo, and how diligent: a rhythm of `active` days in every `cycle`, or none but chance."""
+    """One user of the demo, who is active on `active` days in every `cycle`, and on others with this chance."""
 
     number: int
     name: str

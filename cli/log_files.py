@@ -5,21 +5,23 @@ import os
 import sys
 import zlib
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Final, Protocol, Self
+from typing import Annotated, BinaryIO, Final, Protocol, Self
 
+import typer
 import zstandard
-from rich.console import Console
-from rich.markup import escape
 
-from cli.client import CliError, Report, Stage, progress_bars, silent
-from command_api import exporting, restoring
+from cli.console import CliError, Yes, confirm, print_sentence
+from cli.instance import database_settings
+from cli.progress import Report, Stage, progress_bars, silent
+from command_api import restoring
 from shared.event_store.log import head_position
+from shared.event_store.reading import all_events
 from shared.events.json_lines import to_line
-from shared.runtime.database import Role, connect
+from shared.runtime.database import Role, connected
 
 EXPORTING: Final = Stage("Exporting", "events")
 RESTORING: Final = Stage("Restoring", "bytes")
@@ -59,49 +61,51 @@ _DECOMPRESSORS: Final[dict[str, Callable[[], _Decompressor]]] = {
 }
 
 
-def export_log(url: str, path: Path, *, force: bool) -> None:
-    """Write the log, up to where it ends now, to a file that is whole or not there. Raises LogFileError."""
-    with _progress() as report:
-        count = asyncio.run(_export(url, path, force=force, report=report))
-    if path != STANDARD_OUTPUT:
-        Console().print(escape(f"{count:,} events are in {path}."), soft_wrap=True)
+def export(
+    file: Annotated[Path, typer.Argument(help="Compressed if it ends in .zst or .gz; - is standard output.")],
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+) -> None:
+    """Write the whole log as CloudEvents, one event a line."""
+    settings = database_settings()
+    with progress_bars() as report:
+        count = asyncio.run(_export(settings.database_url, file, force=force, report=report))
+    if file != STANDARD_OUTPUT:
+        print_sentence(f"{count:,} events are in {file}.")
 
 
-def restore_log(url: str, path: Path, languages: frozenset[str]) -> None:
-    """Fill the empty instance over this database, which has these languages, from a file.
-
-    Raises LogFileError, and then nothing has changed.
-    """
+def restore(
+    file: Annotated[Path, typer.Argument(help="An export; its compression is told by .zst or .gz at its end.")],
+    *,
+    yes: Yes = False,
+) -> None:
+    """Fill an empty instance with an export, positions kept; if anything is wrong, nothing changes."""
+    settings = database_settings()
+    confirm(f"Fill the empty log of this instance with the events of {file}?", yes=yes)
     try:
-        with _progress() as report:
-            count = asyncio.run(_restore(url, path, languages, report))
+        with progress_bars() as report:
+            count = asyncio.run(_restore(settings.database_url, file, settings.language_set, report))
     except restoring.NotEmpty as error:
         raise LogFileError(str(error)) from error
     except restoring.BadLog as error:
-        raise LogFileError(f"{path} was not restored: {error}.") from error
-    Console().print(f"{count:,} events are restored; the read models follow.")
+        raise LogFileError(f"{file} was not restored: {error}.") from error
+    print_sentence(f"{count:,} events are restored; the read models follow.")
 
 
 async def _export(url: str, path: Path, *, force: bool, report: Report) -> int:
-    connection = await connect(url, Role.COMMAND)
-    try:
+    async with connected(url, Role.COMMAND) as connection:
         head = await head_position(connection)
         with Output(path, force=force) as output:
-            async for events in exporting.recorded_events(connection, head):
+            async for events in all_events(connection, head):
                 output.write(b"".join(map(to_line, events)))
                 report(EXPORTING, events[-1].position, head)
-    finally:
-        await connection.close()
     return head
 
 
 async def _restore(url: str, path: Path, languages: frozenset[str], report: Report) -> int:
-    connection = await connect(url, Role.COMMAND, restoring.SESSION, command_timeout=None)
-    try:
+    async with connected(url, Role.COMMAND, restoring.SESSION, command_timeout=None) as connection:
         with closing(read_lines(path, report)) as lines:
             return await restoring.restore(connection, lines, languages)
-    finally:
-        await connection.close()
 
 
 class Output:
@@ -220,9 +224,3 @@ def _trouble(path: Path, what: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise LogFileError(f"{path} cannot be {what}: {error.strerror or error}.") from error
-
-
-def _progress() -> AbstractContextManager[Report]:
-    # Standard output may be the export itself.
-    console = Console(stderr=True)
-    return progress_bars(console) if console.is_terminal else nullcontext(silent)

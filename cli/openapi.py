@@ -1,14 +1,13 @@
 """Makes the one OpenAPI document from the routes of both APIs and of the operator's side."""
 
-from contextlib import nullcontext
+from importlib import metadata
 from typing import Any
+
+from fastapi import FastAPI
 
 import command_api.routes
 import query_api.routes
 from projector import admin
-from shared.http.app import create_app
-from shared.http.protection import Protection
-from shared.runtime.settings import Settings
 
 DESCRIPTION = """
 Registers users, keeps a catalogue of achievements, awards them, and serves precomputed statistics.
@@ -25,14 +24,9 @@ token of `LAURELS_ADMIN_TOKENS`; without that setting they answer only the machi
 
 def whole_document() -> dict[str, Any]:
     """Return the OpenAPI document of the whole API."""
-    protection = Protection(Settings(_env_file=None))
-    app = create_app(
-        [*query_api.routes.ROUTES, *command_api.routes.ROUTES, *admin.router(protection).routes],
-        lifespan=lambda _app: nullcontext(),
-        protection=protection,
-    )
-    app.description = DESCRIPTION.strip()
-    app.version = "1"
+    app = FastAPI(title="Laurels", version=metadata.version("laurels"), description=DESCRIPTION.strip())
+    for routes in (query_api.routes.ROUTES, command_api.routes.ROUTES, admin.ROUTES):
+        app.router.routes.extend(routes.described())
     app.openapi_tags = [
         {"name": "users"},
         {"name": "achievements", "description": "The catalogue."},

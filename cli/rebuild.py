@@ -1,20 +1,26 @@
-"""`laurels rebuild`, `rollback` and `verify`: the read models, built anew, switched and compared."""
+"""`laurels rebuild`, `rollback` and `verify`: read models are rebuilt, switched and compared."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
+from enum import StrEnum
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from cli.client import CliError
+from cli.console import AsJson, CliError, Yes, confirm, errors, print_json, print_sentence
+from cli.instance import database_settings
+from cli.progress import Stage, progress_bars
 from projector import rebuild as work
-from projector.rebuild import ENDINGS, Busy, Outcome, Phase, Plan
-from projector.verification import Verification, verify
+from projector import verification
+from projector.rebuild import ENDINGS, Outcome, Phase, Plan
+from projector.verification import Verification
 from shared.read_models.generations import served_generation
-from shared.runtime.database import connect
-from shared.runtime.settings import Settings
+from shared.runtime.database import connected
 
 WORDS = {
     Phase.LOAD: "Loading",
@@ -26,52 +32,110 @@ WORDS = {
 COUNTED = {Phase.LOAD, Phase.CATCH_UP}
 
 
-def rebuild(settings: Settings, plan: Plan) -> bool:
-    """Rebuild, and tell about it; return whether the comparisons found nothing."""
-    with _bar() as report:
-        try:
-            outcome = asyncio.run(work.rebuild(settings, plan, report))
-        except ENDINGS as error:
-            raise CliError(str(error)) from error
-    return _tell(outcome)
+class Carrier(StrEnum):
+    """Where a rebuild reads the events."""
+
+    LOG = "log"
+    KAFKA = "kafka"
 
 
-def drop_unfinished(url: str) -> None:
-    """Drop what an interrupted rebuild left."""
-    try:
+def rebuild(  # noqa: PLR0913 - each is an option
+    *,
+    transport: Annotated[
+        Carrier, typer.Option(help="Where the events are read: the log itself, or Kafka.")
+    ] = Carrier.LOG,
+    projection: Annotated[
+        str, typer.Option(help=f"Rebuild only this one of {', '.join(work.rebuildable())}, and copy the others.")
+    ] = "",
+    keep: Annotated[int, typer.Option(min=0, help="Generations to keep on standby, for a rollback.")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Build and compare, but do not switch.")] = False,
+    drop: Annotated[bool, typer.Option("--drop", help="Only drop what an interrupted rebuild left.")] = False,
+    as_json: AsJson = False,
+    yes: Yes = False,
+) -> None:
+    """Rebuild the read models beside the live ones, verify them, and switch to them."""
+    settings = database_settings()
+    if drop:
+        confirm("Drop what an interrupted rebuild left, instead of going on with it?", yes=yes)
+        _drop_unfinished(settings.database_url, as_json=as_json)
+        return
+    if keep == 0 and not dry_run:
+        confirm("Drop the generation that is served now after the switch, with nothing to roll back to?", yes=yes)
+    plan = Plan(transport=transport.value, projection=projection or None, keep=keep, dry_run=dry_run)
+    with _sentences(), _progress() as report:
+        outcome = asyncio.run(work.rebuild(settings, plan, report))
+    if as_json:
+        print_json(_outcome_as_json(outcome))
+    else:
+        _print_outcome(outcome)
+    _exit_if_different(outcome.live)
+
+
+def _drop_unfinished(url: str, *, as_json: bool) -> None:
+    with _sentences():
         generation = asyncio.run(work.drop_unfinished(url))
-    except Busy as error:
-        raise CliError(str(error)) from error
-    text = "No rebuild was interrupted." if generation is None else f"Generation {generation} was dropped."
-    Console().print(text)
+    if as_json:
+        print_json({"dropped": generation})
+    else:
+        print_sentence("No rebuild was interrupted." if generation is None else f"Generation {generation} was dropped.")
 
 
-def rollback(url: str) -> None:
-    """Go back to the generation that stands by."""
+def rollback(*, as_json: AsJson = False) -> None:
+    """Serve reads from the generation before the last rebuild again."""
+    with _sentences():
+        live, before = asyncio.run(work.rollback(database_settings().database_url))
+    if as_json:
+        print_json({"live": live, "standby": before})
+    else:
+        print_sentence(f"Reads are served from generation {live} again; generation {before} is on standby.")
+
+
+def verify(*, as_json: AsJson = False) -> None:
+    """Compare every row that is served with what the log says; exit with 1 if any differs."""
+    found = asyncio.run(_verify(database_settings().database_url))
+    if as_json:
+        print_json(_as_json(found))
+    else:
+        _print_differences(found)
+    _exit_if_different(found)
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
     try:
-        live, before = asyncio.run(work.rollback(url))
+        yield
     except ENDINGS as error:
         raise CliError(str(error)) from error
-    Console().print(f"Reads are served from generation {live} again; generation {before} stands by.")
 
 
-def verification(url: str) -> bool:
-    """Compare what is served with the log, and tell about it; return whether nothing differs."""
-    found = asyncio.run(_verify(url))
-    _tell_differences(found)
-    return found.drift == 0
+def _exit_if_different(found: Verification | None) -> None:
+    if found is not None and found.drift:
+        sys.exit(1)
 
 
 async def _verify(url: str) -> Verification:
-    connection = await connect(url)
-    try:
+    async with connected(url) as connection:
         generation = await served_generation(connection)
-    finally:
-        await connection.close()
-    return await verify(url, generation)
+    return await verification.verify(url, generation)
 
 
-def _tell(outcome: Outcome) -> bool:
+def _as_json(found: Verification | None) -> Mapping[str, object] | None:
+    return None if found is None else {**asdict(found), "drift": found.drift}
+
+
+def _outcome_as_json(outcome: Outcome) -> Mapping[str, object]:
+    return {
+        "generation": outcome.generation,
+        "events": outcome.events,
+        "seconds": outcome.seconds,
+        "verification": _as_json(outcome.verification),
+        "live": _as_json(outcome.live),
+        "switched": outcome.switched,
+        "standby": outcome.standing_by,
+    }
+
+
+def _print_outcome(outcome: Outcome) -> None:
     console = Console()
     built = sum(outcome.seconds.get(phase, 0.0) for phase in (Phase.LOAD, Phase.INDEX))
     if outcome.events:
@@ -79,16 +143,15 @@ def _tell(outcome: Outcome) -> bool:
         console.print(f"Generation {outcome.generation}: {outcome.events:,} events in {built:.1f} s ({rate}).")
     for found in (outcome.verification, outcome.live):
         if found is not None:
-            _tell_differences(found)
+            _print_differences(found)
     if outcome.switched:
-        back = "`laurels rollback` goes back" if outcome.standing_by else "none stands by to go back to"
+        back = "`laurels rollback` goes back" if outcome.standing_by else "none is on standby to go back to"
         console.print(f"Reads are served from generation {outcome.generation}; {back}.")
     else:
         console.print("It was a dry run: the generation was dropped, and reads are served as before.")
-    return outcome.live is None or outcome.live.drift == 0
 
 
-def _tell_differences(found: Verification) -> None:
+def _print_differences(found: Verification) -> None:
     console = Console()
     rows = sum(check.rows for check in found.tables)
     what = f"generation {found.generation} at position {found.position}"
@@ -106,32 +169,24 @@ def _tell_differences(found: Verification) -> None:
 
 
 @contextmanager
-def _bar() -> Iterator[Callable[[work.Progress], None]]:
-    """Show one bar for each phase; where events are counted, with how many, how fast, and the time left."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[counts]}"),
-        TimeRemainingColumn(),
-    )
-    tasks: dict[Phase, TaskID] = {}
-    with Progress(*columns) as bars:
+def _progress() -> Iterator[Callable[[work.Progress], None]]:
+    """Show one bar for each phase, and say what became of a rebuild that was interrupted."""
+    begun: set[int] = set()
+    with progress_bars() as report:
 
-        def report(progress: work.Progress) -> None:
-            if progress.resumed and not tasks:
-                bars.console.print(f"Going on with generation {progress.generation}, which was interrupted.")
-            if progress.dropped and not tasks:
-                left = f"Dropped generation {progress.dropped}, which was interrupted"
-                bars.console.print(f"{left}: it had other options or another version.", soft_wrap=True)
-            phase = progress.phase
-            if phase not in tasks:
-                for done in tasks.values():
-                    bars.update(done, total=1, completed=1)
-                tasks[phase] = bars.add_task(WORDS[phase], total=None, counts="")
-            if progress.events_per_second and phase in COUNTED:
-                told = f"{progress.position:,}/{progress.target:,} events, {progress.events_per_second:,.0f}/s"
-                bars.update(tasks[phase], total=progress.target, completed=progress.position, counts=told)
+        def show(progress: work.Progress) -> None:
+            if progress.generation not in begun:
+                begun.add(progress.generation)
+                _print_interrupted(progress)
+            target = progress.target if progress.phase in COUNTED else 0
+            report(Stage(WORDS[progress.phase], "events"), progress.position, target)
 
-        yield report
-        for done in tasks.values():
-            bars.update(done, total=1, completed=1)
+        yield show
+
+
+def _print_interrupted(progress: work.Progress) -> None:
+    if progress.resumed:
+        errors.print(f"Going on with generation {progress.generation}, which was interrupted.", soft_wrap=True)
+    if progress.dropped:
+        left = f"Dropped generation {progress.dropped}, which was interrupted"
+        errors.print(f"{left}: it had other options or another version.", soft_wrap=True)

@@ -1,7 +1,10 @@
-"""PURE: what a command is answered with."""
+"""The edge's word in a group commit: HTTP status and JSON of what was decided, made while the state is at hand.
+
+They are made before the commit, since an Idempotency-Key remembers them in the same transaction.
+"""
 
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any, Final
 
 from command_api.decisions.state import Achievement, State, User
 from shared.events.types import (
@@ -13,6 +16,7 @@ from shared.events.types import (
     UserChanged,
     UserCreated,
 )
+from shared.http import representations
 from shared.http.problems import Problem
 from shared.http.representations import to_json
 
@@ -34,55 +38,44 @@ def refusal(problem: Problem) -> Answer:
 
 def success(event: Event, state: State) -> Answer:
     """Return the answer to a command whose event is about to be recorded in the state."""
-    status = 201
-    match event:
-        case AchievementAwarded():
-            body = award_body(event, state)
-        case AwardRevoked():
-            return Answer(status=204, body=b"", position=state.position + 1)
-        case UserCreated() | UserChanged():
-            body = user_body(state.user_after(event))
-            status = 201 if isinstance(event, UserCreated) else 200
-        case AchievementDefined():
-            body = achievement_body(state.achievement_after(event))
-        case AchievementTranslated():
-            body = translated_body(state.achievement_after(event))
-            status = 200 if event.achievement_language in _achievement(event.achievement_id, state).texts else 201
-        case _:
-            assert_never(event)
-    return Answer(status=status, body=to_json(body), position=state.position + 1)
+    status, body = _reply(event, state, is_recorded=False)
+    return Answer(status=status, body=body, position=state.position + 1)
 
 
 def repeated(event: Event, state: State, position: int) -> Answer:
     """Return the answer to a command whose event was recorded at this position before: in the texts of today."""
-    status = 201
+    status, body = _reply(event, state, is_recorded=True)
+    return Answer(status=status, body=body, position=position, replayed=True)
+
+
+def _reply(event: Event, state: State, *, is_recorded: bool) -> tuple[int, bytes]:
     match event:
         case AchievementAwarded():
-            body = award_body(event, state)
+            return 201, to_json(award_body(event, state))
         case AwardRevoked():
-            return Answer(status=204, body=b"", position=position, replayed=True)
+            return 204, b""
         case UserCreated() | UserChanged():
-            body = user_body(state.user_by_id(event.user_id))
-            status = 201 if isinstance(event, UserCreated) else 200
+            user = state.user_by_id(event.user_id) if is_recorded else state.user_after(event)
+            return 201 if isinstance(event, UserCreated) else 200, to_json(user_body(user))
         case AchievementDefined():
-            body = achievement_body(_achievement(event.achievement_id, state))
+            achievement = (
+                state.achievement_by_id(event.achievement_id) if is_recorded else state.achievement_after(event)
+            )
+            return 201, to_json(achievement_body(achievement))
         case AchievementTranslated():
-            body = translated_body(_achievement(event.achievement_id, state))
-        case _:
-            assert_never(event)
-    return Answer(status=status, body=to_json(body), position=position, replayed=True)
+            now = state.achievement_by_id(event.achievement_id)
+            if is_recorded:
+                return 201, to_json(translated_body(now))
+            status = 200 if event.achievement_language in now.texts else 201
+            return status, to_json(translated_body(state.achievement_after(event)))
+
+
+_USER_FIELDS: Final = tuple(representations.User.model_fields)
 
 
 def user_body(user: User) -> dict[str, Any]:
     """Return the shape of `representations.User`."""
-    return {
-        "user_id": user.user_id,
-        "username": user.username,
-        "user_language": user.user_language,
-        "user_timezone": user.user_timezone,
-        "created_at": user.created_at,
-        "updated_at": user.updated_at,
-    }
+    return {name: getattr(user, name) for name in _USER_FIELDS}
 
 
 def achievement_body(achievement: Achievement) -> dict[str, Any]:
@@ -116,7 +109,7 @@ def translated_body(achievement: Achievement) -> dict[str, Any]:
 def award_body(event: AchievementAwarded, state: State) -> dict[str, Any]:
     """Return the shape of `representations.Award`."""
     user = state.user_by_id(event.user_id)
-    achievement = _achievement(event.achievement_id, state)
+    achievement = state.achievement_by_id(event.achievement_id)
     language = achievement.language_for(user.user_language)
     text = achievement.texts[language]
     return {
@@ -132,9 +125,3 @@ def award_body(event: AchievementAwarded, state: State) -> dict[str, Any]:
         "awarded_at": event.awarded_at,
         "recorded_at": state.now,
     }
-
-
-def _achievement(achievement_id: int, state: State) -> Achievement:
-    achievement = state.catalogue.get(achievement_id)
-    assert achievement is not None, "a decided event is about a known achievement"  # noqa: S101 - an invariant
-    return achievement

@@ -5,37 +5,27 @@ command, so that after that time, too, the event is found in the log and not app
 """
 
 import hashlib
-import os
-import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
-from typing import Final
 from uuid import UUID
 
 import orjson
 from asyncpg.pgproto import pgproto
+from uuid_utils import uuid7
 
-from command_api.answers import Answer
-from command_api.commands import Command
+from command_api.answers import Answer, repeated
+from command_api.decisions import Command
+from command_api.decisions.state import State
+from command_api.write_model.loading import load_users
 from shared.domain.errors import IdempotencyKeyReused
-from shared.runtime.database import Connection, Record
+from shared.event_store.reading import events_with_ids
+from shared.events import codec
+from shared.events.envelope import RecordedEvent
+from shared.runtime.database import Connection
+from shared.runtime.sql import sql
 
-REMEMBERED = """
-SELECT key, fingerprint, status, body, position FROM write_model.idempotency WHERE key = ANY($1::text[])
-"""
-
-APPENDED = """
-SELECT event_id, position, type, schema_version, user_id, data::text AS data, recorded_at
-FROM events WHERE event_id = ANY($1::uuid[])
-"""
-
-# A bulk request may have bound the key meanwhile, without the lock that groups take; it keeps it.
-REMEMBER = """
-INSERT INTO write_model.idempotency (key, fingerprint, status, body, position, recorded_at)
-SELECT *, $6::timestamptz FROM unnest($1::text[], $2::bytea[], $3::smallint[], $4::bytea[], $5::bigint[])
-ON CONFLICT (key) DO NOTHING
-"""
+REMEMBERED = "SELECT key, fingerprint, status, body, position FROM write_model.idempotency WHERE key = ANY($1::text[])"
 
 CLAIM = """
 INSERT INTO write_model.idempotency (key, fingerprint, status, body, recorded_at)
@@ -71,22 +61,9 @@ def keyed(key: str, command: Command) -> Keyed:
 
 
 def fresh_event_ids(count: int) -> list[UUID]:
-    """Return so many UUIDs of version 7, so that the log's unique index grows at one end.
-
-    They are ordered by time, in whole milliseconds; those of one call share theirs.
-    """
-    since_epoch = (time.time_ns() // 1_000_000) << 80
-    random = memoryview(os.urandom(10 * count))
-    return [_version_7(since_epoch | int.from_bytes(random[at : at + 10], "big")) for at in range(0, 10 * count, 10)]
-
-
-_VERSION_AND_VARIANT: Final = (0xF << 76) | (0x3 << 62)
-
-
-def _version_7(value: int) -> UUID:
-    value = (value & ~_VERSION_AND_VARIANT) | (0x7 << 76) | (0x2 << 62)
-    # A uuid.UUID too, and made in a tenth of the time.
-    return pgproto.UUID(value.to_bytes(16, "big"))
+    """Return so many UUIDs of version 7, each greater than the one before, so that the log's index grows at one end."""
+    # asyncpg's own UUID is a uuid.UUID too, and made in a tenth of the time.
+    return [pgproto.UUID(uuid7().bytes) for _ in range(count)]
 
 
 def _digest(key: str, fingerprint: bytes) -> bytes:
@@ -113,16 +90,32 @@ async def remembered(connection: Connection, keys: Sequence[str]) -> dict[str, M
     }
 
 
-async def appended(connection: Connection, event_ids: Sequence[UUID]) -> dict[UUID, Record]:
-    """Return the events that keyed commands appended, by id, whether or not their answers are still remembered."""
-    return {row["event_id"]: row for row in await connection.fetch(APPENDED, event_ids)}
+async def recall(connection: Connection, state: State, keys: Sequence[Keyed]) -> dict[str, Memory]:
+    """Return, by key, the answers to the commands that came before, whether or not they are still remembered."""
+    if not keys:
+        return {}
+    memories = await remembered(connection, list({k.key for k in keys}))
+    if unknown := {k.event_id: k for k in keys if k.key not in memories}:
+        for recorded in await events_with_ids(connection, list(unknown)):
+            forgotten = unknown[recorded.event_id]
+            memories[forgotten.key] = Memory(forgotten.fingerprint, await _answer_again(connection, state, recorded))
+    return memories
+
+
+async def _answer_again(connection: Connection, state: State, recorded: RecordedEvent) -> Answer:
+    """Answer for an event whose remembered answer has expired: as it was, in the texts of today."""
+    event = codec.decode(recorded.type, recorded.schema_version, recorded.data)
+    if event.subject is not None:
+        await load_users(connection, state, [event.subject])
+    return repeated(event, replace(state, now=recorded.recorded_at), recorded.position)
 
 
 async def remember(connection: Connection, answers: Iterable[tuple[Keyed, Answer]], now: object) -> None:
     """Keep answers with the events that they announce, in one transaction."""
     rows = [(k.key, k.fingerprint, a.status, a.body, a.position) for k, a in answers]
     if rows:
-        await connection.execute(REMEMBER, *(list(column) for column in zip(*rows, strict=True)), now)
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        await connection.execute(sql("command_api.write_model", "remember_answers"), *columns, now)
 
 
 async def claim(connection: Connection, key: str, fingerprint: bytes) -> bool:

@@ -4,14 +4,13 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
+from functools import partial
 
-from fastapi import FastAPI
-
-from command_api import appender, idempotency
+from command_api import group_commit, idempotency
 from command_api.routes import ROUTES
 from command_api.routes.answering import Service
 from shared.http import checks
-from shared.http.app import create_app
+from shared.http.app import Application, Serving, create_app
 from shared.http.gauges import refresh_positions
 from shared.http.operations import Check, operations
 from shared.http.protection import Protection
@@ -33,7 +32,7 @@ async def commands(
     """Run what the command routes work with; yield it with the checks that say whether it is ready."""
     async with (
         open_pool(settings.database_url, Role.COMMAND, size=POOL_SIZE) as pool,
-        appender.running(settings.database_url) as (writer, writing),
+        group_commit.running(settings.database_url) as (writer, writing),
         following(settings.database_url, Role.COMMAND, pool, watermark) as (visibility, watching),
         background(_forget_answers(pool, settings.idempotency_hours)),
     ):
@@ -49,23 +48,16 @@ async def commands(
         )
 
 
-def app(settings: Settings) -> FastAPI:
+def app(settings: Settings) -> Application:
     """Return the command API as a service of its own."""
-    ready: dict[str, Check] = {}
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with commands(settings, VisibilityWatermark()) as (service, found):
-            app.state.commands = service
-            ready.update(found)
-            yield
+    async def start(_app: Application) -> AsyncIterator[Serving]:
+        async with commands(settings, VisibilityWatermark()) as (service, ready):
+            refresh = partial(refresh_positions, service.pool)
+            yield Serving([*ROUTES.bound_to(service), *operations(ready, refresh).routes])
 
-    async def refresh() -> None:
-        await refresh_positions(service.state.commands.pool)
-
-    routes = [*ROUTES, *operations(ready, refresh).routes]
-    service = create_app(routes, lifespan=lifespan, protection=Protection(settings))
-    return service
+    return create_app(start, Protection(settings))
 
 
 async def _forget_answers(pool: Pool, hours: int) -> None:

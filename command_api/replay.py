@@ -6,25 +6,19 @@ leads to is what the log has to have.
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
-from command_api.commands import AwardAchievement, Command
-from command_api.decisions import decide
+from pydantic import ValidationError
+
+from command_api.decisions import Command
+from command_api.decisions.awards import AwardAchievement
 from command_api.decisions.state import Catalogue, State, User
-from command_api.schemas import bulk_command
+from command_api.schemas import BULK_COMMANDS
 from shared.domain.errors import DomainError
+from shared.events.codec import FIELDS
 from shared.events.envelope import RecordedEvent
 from shared.events.json_lines import MalformedLine
-from shared.events.types import (
-    AchievementAwarded,
-    AchievementDefined,
-    AchievementTranslated,
-    AwardRevoked,
-    Event,
-    UserChanged,
-    UserCreated,
-)
-from shared.http.problems import Problem
+from shared.events.types import AchievementAwarded, AwardRevoked, Event, UserCreated
 
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
 DAY: Final = timedelta(days=1)
@@ -72,49 +66,40 @@ class Replay:
         _user(event.user_id, self.state)
         if self.state.catalogue.get(event.achievement_id) is None:
             raise MalformedLine(f"there is no achievement {event.achievement_id} yet")
-        self._checked({"type": "revoke-award", "award_id": event.award_id, "reason": event.reason})
+        self._checked_command(event, None)
 
     def _check_outcome(self, event: Event) -> None:
         try:
-            expected = decide(self._command(event), self.state)
+            expected = self._command(event).decide(self.state)
         except DomainError as error:
             raise MalformedLine(_clause(str(error))) from None
         if event != expected:
             _explain(event, expected)
 
     def _command(self, event: Event) -> Command:
-        match event:
-            case AchievementAwarded():
-                # By far the most frequent, and all that the checks of input would see in it was seen when it was read.
-                return AwardAchievement(
-                    username_key=_user(event.user_id, self.state).username_key,
-                    achievement_id=event.achievement_id,
-                    awarded_at=event.awarded_at,
-                )
-            case UserCreated():
-                return self._checked({"type": "create-user", "username": event.username, **_profile(event)})
-            case UserChanged():
-                name = _user(event.user_id, self.state).username
-                new = {"new_username": event.username, **_profile(event)}
-                return self._checked({"type": "change-user", "username": name, **new})
-            case AchievementDefined():
-                terms = {"achievement_point": event.achievement_point, "repeatable": event.repeatable}
-                return self._checked({"type": "define-achievement", **_text(event), **terms})
-            case AchievementTranslated():
-                of = {"achievement_id": event.achievement_id}
-                return self._checked({"type": "translate-achievement", **of, **_text(event)})
-            case AwardRevoked():
-                raise NotImplementedError("a revocation is decided on an award, which is not kept")
+        if event.subject is None or isinstance(event, UserCreated):
+            return self._checked_command(event, None)
+        user = _user(event.subject, self.state)
+        if isinstance(event, AchievementAwarded):
+            # By far the most frequent, and all that the checks of input would see in it was seen when it was read.
+            return AwardAchievement(
+                username_key=user.username_key, achievement_id=event.achievement_id, awarded_at=event.awarded_at
+            )
+        return self._checked_command(event, user.username)
 
-    def _checked(self, body: dict[str, Any]) -> Command:
-        given = {name: value for name, value in body.items() if value is not None}
+    def _checked_command(self, event: Event, username: str | None) -> Command:
+        model = _LEADING_TO[type(event)]
+        given = {name: value for name, value in model.fields_for(event, username).items() if value is not None}
         try:
-            return bulk_command(given, {"languages": self.languages}).command()
-        except Problem as problem:
-            wrong = problem.errors[0]
-            name = wrong.pointer.removeprefix("/").removeprefix("new_")
+            return model.model_validate(given, context={"languages": self.languages}).command()
+        except ValidationError as error:
+            wrong = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            name = str(wrong["loc"][0]).removeprefix("new_")
             setting = " (LAURELS_LANGUAGES)" if name.endswith("_language") else ""
-            raise MalformedLine(f"{name!r} is refused: {_clause(wrong.detail)}{setting}") from None
+            raise MalformedLine(f"{name!r} is refused: {_clause(wrong['msg'])}{setting}") from None
+
+
+_LEADING_TO: Final = {model.leads_to: model for model in BULK_COMMANDS.values()}
 
 
 def _user(user_id: int, state: State) -> User:
@@ -124,21 +109,9 @@ def _user(user_id: int, state: State) -> User:
         raise MalformedLine(f"there is no user {user_id} yet") from None
 
 
-def _profile(event: UserCreated | UserChanged) -> dict[str, Any]:
-    return {"user_language": event.user_language, "user_timezone": event.user_timezone}
-
-
-def _text(event: AchievementDefined | AchievementTranslated) -> dict[str, Any]:
-    return {
-        "achievement_name": event.achievement_name,
-        "achievement_description": event.achievement_description,
-        "achievement_language": event.achievement_language,
-    }
-
-
 def _explain(event: Event, expected: Event) -> None:
     """Raise MalformedLine that names the field in which they differ, but for a day that may have been right."""
-    for name in event.__slots__:
+    for name, _ in FIELDS[event.type]:
         if getattr(event, name) != getattr(expected, name) and not (name == "local_day" and _is_possible_day(event)):
             raise MalformedLine(f"{name!r} has a value that does not follow from the events before it")
 

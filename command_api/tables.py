@@ -84,5 +84,6 @@ relay_lease = sa.Table(
     sa.Column("topic", sa.Text),
     sa.Column("trouble", sa.Text),
     sa.CheckConstraint("singleton", name="relay_lease_has_one_row"),
-    comment="position is published and acknowledged; it moves only under the epoch of whoever holds the lease.",
+    postgresql_with={"fillfactor": 10},
+    comment="position is published and acknowledged; it moves only under the epoch of the lease.",
 )

@@ -4,20 +4,25 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Literal
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from projector.rebuild import ENDINGS, RUNNING, Busy, Phase, Plan, Progress, rebuild, rebuildable
 from shared.http import strict_json
-from shared.http.app import BODY_LIMIT, JSON, check_media_type, json_response, path_id, query_parameters, read_body
+from shared.http.bodies import BODY_LIMIT, check_media_type, read_body
 from shared.http.documentation import PathId, problem_responses
+from shared.http.negotiation import JSON
+from shared.http.parameters import path_id, query_parameters
 from shared.http.problems import InputError, Problem, invalid_input
 from shared.http.protection import Protection
 from shared.http.representations import Representation, to_json
+from shared.http.responses import json_response
+from shared.http.routing import Routes
 from shared.runtime.background import begin, end
 from shared.runtime.database import FAILURES, Pool
 from shared.runtime.settings import Settings
@@ -160,44 +165,58 @@ async def administration(settings: Settings, pool: Pool) -> AsyncIterator[Admini
         await made.stop()
 
 
-def router(protection: Protection) -> APIRouter:
-    """Return the routes of the operator's side."""
+@dataclass(frozen=True, slots=True)
+class OperatorsOnly:
+    """Gives the administration to requests of operators."""
 
-    def operators_only(request: Request) -> None:
-        protection.check_operator(request.headers, request.client.host if request.client else "unknown")
+    administration: Administration
+    protection: Protection
 
-    router = APIRouter(prefix="/admin", tags=["operations"], dependencies=[Depends(operators_only)])
+    def administering(self, request: Request) -> Administration:
+        """Return the administration. Raises a 401 or 403 Problem for anybody but an operator."""
+        self.protection.check_operator(request.headers, request.client.host if request.client else "unknown")
+        return self.administration
 
-    @router.post(
-        "/rebuilds", status_code=202, **_route(Rebuild, 202, 409, 413, 415), openapi_extra={"requestBody": BODY}
-    )
-    async def begin_rebuild(request: Request) -> Response:
-        """Begin a rebuild of the read models; without a body, one with every option at its default."""
-        query_parameters(request)
-        wanted = await _wanted(request)
-        if wanted.projection is not None and wanted.projection not in rebuildable():
-            raise invalid_input(InputError("/projection", f"This has to be one of: {', '.join(rebuildable())}."))
-        made: Administration = request.app.state.administration
-        rebuild_id = await made.start(Plan(**wanted.model_dump()))
-        headers = {"Location": f"/admin/rebuilds/{rebuild_id}"}
-        return json_response(to_json(await made.one(rebuild_id)), 202, headers)
 
-    @router.get("/rebuilds", **_route(list[Rebuild], 200))
-    async def list_rebuilds(request: Request) -> Response:
-        """List the latest hundred rebuilds, newest first."""
-        query_parameters(request)
-        return json_response(to_json(await request.app.state.administration.listed()))
+def _route(model: Any, status: int, *problems: int) -> dict[str, Any]:  # noqa: ANN401 - a model or a list of them
+    """Return the documentation of a route: what it answers, and with which problems."""
+    answers: dict[int | str, dict[str, Any]] = {status: {"model": model}}
+    return {"response_model": None, "responses": answers | problem_responses(400, 401, 403, 503, *problems)}
 
-    @router.get("/rebuilds/{rebuild_id}", **_route(Rebuild, 200, 404))
-    async def show_rebuild(request: Request, rebuild_id: PathId) -> Response:
-        """Tell how far a rebuild is, or what became of it."""
-        query_parameters(request)
-        found = await request.app.state.administration.one(path_id("rebuild_id", rebuild_id))
-        if found is None:
-            raise Problem(404, "not-found", "There is no rebuild with this id.")
-        return json_response(to_json(found))
 
-    return router
+ROUTES: Final = Routes[OperatorsOnly]("/admin", tag="operations", base="")
+
+
+@ROUTES.post("/rebuilds", status_code=202, **_route(Rebuild, 202, 409, 413, 415), openapi_extra={"requestBody": BODY})
+async def begin_rebuild(operators: OperatorsOnly, request: Request) -> Response:
+    """Begin a rebuild of the read models; without a body, one with every option at its default."""
+    administration = operators.administering(request)
+    query_parameters(request)
+    wanted = await _wanted(request)
+    if wanted.projection is not None and wanted.projection not in rebuildable():
+        raise invalid_input(InputError("/projection", f"This has to be one of: {', '.join(rebuildable())}."))
+    rebuild_id = await administration.start(Plan(**wanted.model_dump()))
+    headers = {"Location": f"/admin/rebuilds/{rebuild_id}"}
+    return json_response(to_json(await administration.one(rebuild_id)), 202, headers)
+
+
+@ROUTES.get("/rebuilds", **_route(list[Rebuild], 200))
+async def list_rebuilds(operators: OperatorsOnly, request: Request) -> Response:
+    """List the latest hundred rebuilds, newest first."""
+    administration = operators.administering(request)
+    query_parameters(request)
+    return json_response(to_json(await administration.listed()))
+
+
+@ROUTES.get("/rebuilds/{rebuild_id}", **_route(Rebuild, 200, 404))
+async def show_rebuild(operators: OperatorsOnly, request: Request, rebuild_id: PathId) -> Response:
+    """Tell how far a rebuild is, or what became of it."""
+    administration = operators.administering(request)
+    query_parameters(request)
+    found = await administration.one(path_id("rebuild_id", rebuild_id))
+    if found is None:
+        raise Problem(404, "not-found", "There is no rebuild with this id.")
+    return json_response(to_json(found))
 
 
 async def _wanted(request: Request) -> NewRebuild:
@@ -210,9 +229,3 @@ async def _wanted(request: Request) -> NewRebuild:
 
 def _refused(error: Exception) -> Problem:
     return Problem(409, "rebuild-running" if isinstance(error, Busy) else "rebuild-refused", str(error))
-
-
-def _route(model: Any, status: int, *problems: int) -> dict[str, Any]:  # noqa: ANN401 - a model or a list of them
-    """Return the documentation of a route: what it answers, and with which problems."""
-    answers: dict[int | str, dict[str, Any]] = {status: {"model": model}}
-    return {"response_model": None, "responses": answers | problem_responses(400, 401, 403, 503, *problems)}

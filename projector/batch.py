@@ -78,7 +78,7 @@ RANGE: Final = in_range("$1", "$2", "$3")
 COUNT_IN_LOG: Final = f"SELECT count(*) FROM events WHERE {RANGE}"  # noqa: S608 - put together from constants
 EVENT_IN_LOG: Final = f"""
 SELECT partition, user_id, convert_to(data::text, 'UTF8') AS record FROM events WHERE {RANGE}
-"""  # noqa: S608 - the same
+"""  # noqa: S608 - put together from constants
 
 FROM_RECORDS: Final = f"""
 INSERT INTO batch SELECT {COLUMNS} FROM (
@@ -87,7 +87,7 @@ INSERT INTO batch SELECT {COLUMNS} FROM (
         AS r (position, partition, type, schema_version, user_id, recorded_at, data)
 ) AS records
 WHERE {{newest}} ORDER BY {ORDER}
-"""  # noqa: S608 - the same
+"""  # noqa: S608 - put together from constants
 
 UPCAST_LIMIT: Final = 10_000
 """Events that are upcasted at a time: after a change of version it may be the whole log that is upcasted."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -11,7 +11,8 @@ from projector.feeds.postgres import PostgresFeed
 from shared.read_models.bookkeeping import GENERATIONS_CHANNEL
 from shared.read_models.generations import VERSION
 from shared.runtime.background import background, begin, end, keep_running, wait_for
-from shared.runtime.database import FAILURES, Backoff, OwnConnection, Role, connect, listen
+from shared.runtime.backoff import Backoff, retry_forever
+from shared.runtime.database import FAILURES, Role, connected, listen
 from shared.runtime.settings import Settings, Transport
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Following:
         self._settings = settings
         self._running: dict[int, _Running] = {}
         self._poke = asyncio.Event()
+        self._backoff = Backoff()
         self._asked = False
 
     @property
@@ -73,30 +75,21 @@ class Following:
             async with background(
                 listen(self._settings.database_url, Role.PROJECTOR, GENERATIONS_CHANNEL, self._poke.set)
             ):
-                await self._keep_looking()
+                await retry_forever(self._look, FAILURES, self._on_failure, self._backoff)
         finally:
             await self._follow([])
 
-    async def _keep_looking(self) -> None:
-        backoff = Backoff()
-        while True:
-            try:
-                connection = await connect(self._settings.database_url, Role.PROJECTOR)
-                try:
-                    await self._look(connection, backoff.reset)
-                finally:
-                    connection.terminate()
-            except FAILURES as error:
-                logger.debug("the generations are not known: %s", error)
-            await backoff.sleep()
+    def _on_failure(self, error: Exception) -> None:
+        logger.debug("the generations are not known: %s", error)
 
-    async def _look(self, connection: OwnConnection, answered: Callable[[], None]) -> None:
-        while True:
-            self._poke.clear()
-            await self._follow([row["generation"] for row in await connection.fetch(FOLLOWED, VERSION)])
-            self._asked = True
-            answered()
-            await wait_for(self._poke, POLL_SECONDS)
+    async def _look(self) -> None:
+        async with connected(self._settings.database_url, Role.PROJECTOR) as connection:
+            while True:
+                self._poke.clear()
+                await self._follow([row["generation"] for row in await connection.fetch(FOLLOWED, VERSION)])
+                self._asked = True
+                self._backoff.reset()
+                await wait_for(self._poke, POLL_SECONDS)
 
     async def _follow(self, generations: list[int]) -> None:
         for generation in self._running.keys() - set(generations):

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable, SetTableComment
 
+from shared.event_store.log import checkpoints, partition_count
 from shared.read_models.bookkeeping import GENERATIONS_CHANNEL, PROJECTED_CHANNEL
 from shared.read_models.generations import schema_name
 from shared.read_models.read_model import ReadModel
@@ -16,21 +17,12 @@ from shared.read_models.registry import READ_MODELS, version
 from shared.runtime.database import Connection, Role
 
 REGISTER: Final = "INSERT INTO generations (generation, state, version) VALUES ($1, 'building', $2)"
-AT_THE_START: Final = """
-INSERT INTO progress (generation, partition)
-SELECT $1, partition FROM log_head, generate_series(0, cardinality(partition_positions) - 1) AS partition
-"""
+AT_THE_START: Final = "INSERT INTO progress (generation, partition) SELECT $1, generate_series(0, $2::int - 1)"
 UNREGISTER: Final = "DELETE FROM generations WHERE generation = $1 AND state <> 'live'"
 
 HOLD_LIVE: Final = """
 SELECT p.generation FROM progress p JOIN generations g USING (generation) WHERE g.state = 'live'
 ORDER BY p.partition FOR UPDATE OF p
-"""
-# A partition without news is not behind, wherever its checkpoint stands.
-BEHIND_LIVE: Final = """
-SELECT coalesce(sum(greatest(0, least(l.position, h.partition_positions[l.partition + 1]) - o.position)), 0)
-FROM progress l JOIN progress o USING (partition), log_head h
-WHERE l.generation = (SELECT generation FROM generations WHERE state = 'live') AND o.generation = $1
 """
 # What came from the log knows no offsets, and would be followed from the beginning of the topic. Where it is behind the
 # live one, what lies between is missing from the records, and so comes from the log.
@@ -99,7 +91,7 @@ async def create(connection: Connection, generation: int, models: Iterable[ReadM
         for statement in create_tables_sql(generation, models):
             await connection.execute(statement)
         await connection.execute(REGISTER, generation, version(models))
-        await connection.execute(AT_THE_START, generation)
+        await connection.execute(AT_THE_START, generation, await partition_count(connection))
 
 
 async def hand_over(connection: Connection, generation: int) -> None:
@@ -116,8 +108,9 @@ async def switch(connection: Connection, generation: int) -> int:
     NotThere, or Behind where that takes longer than HOLD_SECONDS; then nothing has changed.
     """
     async with connection.transaction():
-        await connection.execute(HOLD_LIVE)
-        await _wait_until_level(connection, generation)
+        # Not fetchval, which asks for, and so locks, the first row only.
+        live = (await connection.fetch(HOLD_LIVE))[0]["generation"]
+        await _wait_until_level(connection, live, generation)
         before = await connection.fetchval(STEP_BACK)
         if await connection.execute(STEP_UP, generation) != "UPDATE 1":
             raise NotThere(f"Generation {generation} does not stand by.")
@@ -126,16 +119,25 @@ async def switch(connection: Connection, generation: int) -> int:
     return int(before)
 
 
-async def _wait_until_level(connection: Connection, generation: int) -> None:
+async def _wait_until_level(connection: Connection, live: int, generation: int) -> None:
     try:
         async with asyncio.timeout(HOLD_SECONDS):
-            while await connection.fetchval(BEHIND_LIVE, generation) > 0:  # noqa: ASYNC110 - another process moves it
+            while await _is_behind(connection, live, generation):  # noqa: ASYNC110 - another process moves it
                 await asyncio.sleep(PAUSE_SECONDS)
     except TimeoutError:
         raise Behind(
             f"Generation {generation} is behind the live one and does not catch up: "
             "a projector of its version has to be running."
         ) from None
+
+
+async def _is_behind(connection: Connection, live: int, generation: int) -> bool:
+    found = await checkpoints(connection, live, generation)
+    reached = {at.partition: at.position for at in found if at.generation == generation}
+    # A partition without news is not behind, wherever its checkpoint is.
+    return any(
+        min(at.position, at.last) > reached.get(at.partition, at.position) for at in found if at.generation == live
+    )
 
 
 async def drop(connection: Connection, generation: int) -> None:

@@ -11,7 +11,7 @@ from projector.feeds.membership import Member
 from projector.feeds.postgres import BATCH_LIMIT
 from projector.runner import Amendment, Bulk, Runner, open_session
 from projector.verification import fill_applied
-from shared.event_store.log import head_position
+from shared.event_store.log import head_position, read_position
 from shared.read_models.generations import schema_name
 from shared.read_models.read_model import ReadModel
 from shared.read_models.registry import READ_MODELS, rebuilt_with
@@ -115,7 +115,7 @@ async def _consume(settings: Settings, generation: int, moved: Moved) -> None:
         await consumption.resume(reader, runner)
         async with background(member.run()):
             target = await head_position(reader)
-            while (position := await reader.fetchval("SELECT read_position($1)", generation)) < target:
+            while (position := await read_position(reader, generation)) < target:
                 await consumption.step()
                 await moved(position)
                 if member.failure:

@@ -2,15 +2,14 @@
 
 import contextlib
 from collections.abc import AsyncIterator
-
-from fastapi import FastAPI
+from functools import partial
 
 from projector import admin
-from projector.admin import administration
+from projector.admin import OperatorsOnly, administration
 from projector.following import Following
 from projector.watch import Watch
 from shared.http import checks
-from shared.http.app import create_app
+from shared.http.app import Application, Serving, create_app
 from shared.http.gauges import refresh_positions
 from shared.http.operations import Check, operations
 from shared.http.protection import Protection
@@ -39,31 +38,21 @@ async def projecting(settings: Settings) -> AsyncIterator[tuple[dict[str, Check]
         )
 
 
-def app(settings: Settings) -> FastAPI:
+def app(settings: Settings) -> Application:
     """Return the projector as a service: it projects, and serves nothing but its operations and the operator's side."""
-    ready: dict[str, Check] = {}
-    warnings: dict[str, Check] = {}
+    protection = Protection(settings)
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def start(_app: Application) -> AsyncIterator[Serving]:
         async with (
-            open_pool(settings.database_url, Role.PROJECTOR, size=2) as app.state.pool,
-            projecting(settings) as (going_on, warning),
-            administration(settings, app.state.pool) as app.state.administration,
+            open_pool(settings.database_url, Role.PROJECTOR, size=2) as pool,
+            projecting(settings) as (ready, warnings),
+            administration(settings, pool) as made,
         ):
-            ready.update(going_on, database=checks.database(app.state.pool))
-            warnings.update(warning)
+            ready["database"] = checks.database(pool)
             if settings.transport is Transport.KAFKA:
                 ready["kafka"] = checks.kafka(settings)
-            yield
+            operators = admin.ROUTES.bound_to(OperatorsOnly(made, protection))
+            yield Serving([*operations(ready, partial(refresh_positions, pool), warnings).routes, *operators])
 
-    async def refresh() -> None:
-        await refresh_positions(service.state.pool)
-
-    protection = Protection(settings)
-    service = create_app(
-        [*operations(ready, refresh, warnings).routes, *admin.router(protection).routes],
-        lifespan=lifespan,
-        protection=protection,
-    )
-    return service
+    return create_app(start, protection)

@@ -5,7 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+import orjson
+
 from projector.batch import Poison, fill_where, upcast_into_batch
+from shared.event_store.reading import events_at
 from shared.read_models.bookkeeping import PROJECTED_CHANNEL
 from shared.read_models.generations import schema_name
 from shared.read_models.read_model import Owner, ReadModel
@@ -58,7 +61,6 @@ AND_APPLICABLE: Final = """ AND position <= $2 AND position NOT IN (
     SELECT position FROM quarantine
     WHERE generation = $3 AND NOT applied AND position IS NOT NULL AND quarantine_id <> $4)"""
 EVENTS_OF_USER: Final = "user_id = $1" + AND_APPLICABLE
-ACHIEVEMENT_OF: Final = "SELECT (data ->> 'achievement_id')::bigint FROM events WHERE position = $1"
 EVENTS_OF_ACHIEVEMENT: Final = (
     "type IN ('achievement-defined', 'achievement-translated') AND (data ->> 'achievement_id')::bigint = $1"
     + AND_APPLICABLE
@@ -183,7 +185,8 @@ async def _apply(connection: Connection, row: Record, models: Iterable[ReadModel
         raise NothingToRetry("The record says no position in the log, so nothing can be applied; drop it.")
     projected = await connection.fetchval(LOCK_PROGRESS, row["generation"], row["partition"])
     if row["user_id"] is None:
-        condition, whose = EVENTS_OF_ACHIEVEMENT, await connection.fetchval(ACHIEVEMENT_OF, row["position"])
+        (recorded,) = await events_at(connection, [row["position"]])
+        condition, whose = EVENTS_OF_ACHIEVEMENT, orjson.loads(recorded.data)["achievement_id"]
         await _withdraw(connection, Owner.ACHIEVEMENT, whose, models)
     else:
         condition, whose = EVENTS_OF_USER, row["user_id"]

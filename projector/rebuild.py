@@ -17,7 +17,7 @@ from projector.generation import Behind, NotThere, create_indexes_sql, hand_over
 from projector.loading import NoKafka, catch_up, load_from_kafka, load_from_log, load_one
 from projector.runner import open_session
 from projector.verification import Verification, verify
-from shared.event_store.log import head_position
+from shared.event_store.log import head_position, read_position
 from shared.read_models.generations import VERSION, served_generation
 from shared.read_models.registry import READ_MODELS, folded
 from shared.runtime.database import FAILURES, Connection, OwnConnection, Role, connect
@@ -56,7 +56,6 @@ UPDATE rebuilds SET phase = $2, position = $3, target = $4, events_per_second = 
 NOTE: Final = "UPDATE rebuilds SET error = $2 WHERE rebuild_id = $1"
 FINISH: Final = "UPDATE rebuilds SET state = $2, error = coalesce($3, error), finished_at = now() WHERE rebuild_id = $1"
 STATE: Final = "SELECT state FROM generations WHERE generation = $1"
-POSITION: Final = "SELECT read_position($1)"
 REACHED: Final = "SELECT sum(position) FROM progress WHERE generation = $1"
 FIRST: Final = "SELECT min(position) FROM progress WHERE generation = $1"
 STANDING_BY: Final = """
@@ -236,7 +235,7 @@ async def _begin(connection: Connection, plan: Plan) -> Progress:
     if row is not None:
         begun = json.loads(row["options"])
         if begun == options and row["version"] == VERSION and not row["rolled_back"]:
-            position = await connection.fetchval(POSITION, row["generation"])
+            position = await read_position(connection, row["generation"])
             return Progress(row["rebuild_id"], row["generation"], Phase(row["phase"]), position, resumed=True)
         is_left = row["version"] is not None and not (row["is_live"] or row["rolled_back"])
         if plan.dry_run and is_left and not begun["dry_run"]:
@@ -345,7 +344,7 @@ class _Rebuild:
         if self._plan.projection is not None:
             served = await served_generation(self._connection)
             await load_one(self._url, self._generation, served, self._plan.projection)
-            await self._move(position=await self._connection.fetchval(POSITION, self._generation))
+            await self._move(position=await read_position(self._connection, self._generation))
         elif self._plan.transport == "kafka":
             await load_from_kafka(self._settings, self._generation, moved)
         else:

@@ -11,6 +11,8 @@ import asyncpg
 from projector import batch
 from projector.batch import Batch, Held, LogBatch, Poison, Record, RecordBatch, UnknownEvents, UnreadableEvent
 from projector.quarantine import quarantine_record, quarantine_runs, runs_of
+from shared.event_store.log import partition_count
+from shared.event_store.reading import events_at, false_claims
 from shared.read_models.bookkeeping import PROJECTED_CHANNEL
 from shared.read_models.generations import schema_name
 from shared.read_models.read_model import ReadModel
@@ -58,15 +60,6 @@ END $project$
 
 
 PROJECT_RANGE: Final = "SELECT pg_temp.project_range($1, $2, $3, $4, $5, $6, $7, $8, $9)"
-
-# Whether the log has events at these positions, and whether they are these ones.
-CLAIMS: Final = """
-SELECT r.number - 1 AS number, e.position IS NOT NULL AS known, e.event_id IS NOT DISTINCT FROM r.event_id AS same
-FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::uuid[]) WITH ORDINALITY
-    AS r (position, partition, user_id, event_id, number)
-LEFT JOIN events e ON e.position = r.position
-WHERE (e.event_id, e.partition, e.user_id) IS DISTINCT FROM (r.event_id, r.partition, r.user_id)
-"""
 
 # What is locked is being moved just now.
 ADOPT: Final = """
@@ -167,8 +160,8 @@ class Runner:
         """Return which of these records, by their index, are not the log's own, and why: the log is believed."""
         if not records:
             return {}
-        rows = await self._connection.fetch(
-            CLAIMS,
+        rows = await false_claims(
+            self._connection,
             [record.event.position for record in records],
             [record.partition for record in records],
             [record.event.user_id for record in records],
@@ -268,16 +261,13 @@ class Runner:
     async def _heal(self, events: RecordBatch) -> bool:
         """Apply the event of a damaged record as the log has it; return whether that could be done."""
         (advance,) = events.advances
-        row = await self._connection.fetchrow(
-            "SELECT partition, cardinality(partition_positions) AS partitions FROM events, log_head "
-            "WHERE events.position = $1",
-            advance.new,
-        )
-        if row is None or row["partition"] != advance.partition:
+        recorded = await events_at(self._connection, [advance.new])
+        if [advance.partition] != [event.partition for event in recorded]:
             return False
+        partitions = await partition_count(self._connection)
         held = {advance.partition: Held(advance.old, advance.epoch)}
         try:
-            PROJECTED.inc(await self._apply(LogBatch(advance.new - 1, advance.new, held, row["partitions"])))
+            PROJECTED.inc(await self._apply(LogBatch(advance.new - 1, advance.new, held, partitions)))
         except UNAPPLICABLE:
             return False
         return True

@@ -6,6 +6,7 @@ from typing import Final
 
 from projector.batch import array_literal, create_where, upcast_into_batch
 from projector.runner import open_session
+from shared.event_store.log import read_position
 from shared.read_models.generations import schema_name
 from shared.read_models.read_model import ReadModel
 from shared.read_models.registry import READ_MODELS, folded
@@ -59,7 +60,7 @@ async def verify(url: str, generation: int, models: Sequence[ReadModel] = READ_M
     connection = await open_session(url, generation, models, large=True)
     try:
         async with connection.transaction(isolation="repeatable_read"):
-            position = await connection.fetchval("SELECT read_position($1)", generation)
+            position = await read_position(connection, generation)
             await fill_applied(connection, generation)
             checks = [await _check(connection, generation, model) for model in folded(models)]
         found = Verification(generation, position, checks)

@@ -1,20 +1,18 @@
 """Watches, from the database, whether projection goes on, and says what holds a partition up."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from projector.following import Following
+from shared.event_store.log import checkpoints
 from shared.read_models.generations import VERSION
-from shared.runtime.database import Connection, Record
+from shared.runtime.database import Connection
 from shared.runtime.settings import Settings, Transport
 from shared.runtime.stalls import Stalls
 
-STANDING: Final = """
-SELECT p.generation, p.partition, p.position, h.partition_positions[p.partition + 1] AS last,
-       l.topic, l.trouble, l.partition_positions[p.partition + 1] AS published
-FROM progress p JOIN generations g USING (generation), log_head h, write_model.relay_lease l
-WHERE g.state <> 'building' AND g.version = $1 ORDER BY p.generation, p.partition
-"""
+FOLLOWED: Final = "SELECT generation FROM generations WHERE state <> 'building' AND version = $1"
+PUBLISHED: Final = "SELECT topic, trouble, partition_positions FROM write_model.relay_lease"
 NOTE: Final = """
 INSERT INTO partition_troubles (generation, partition, cause, noted_at)
 SELECT generation, partition, cause, now()
@@ -30,6 +28,17 @@ Partition = tuple[int, int]
 """A generation and one of its partitions."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A partition's checkpoint, its last position in the log, and what the relay's lease says of its publication."""
+
+    position: int
+    last: int
+    topic: str | None
+    trouble: str | None
+    published: int
+
+
 class Watch:
     """Knows what makes no progress (`trouble`) and what goes by the log for want of Kafka (`warning`)."""
 
@@ -37,15 +46,22 @@ class Watch:
         self._settings, self._following = settings, following
         self._stalls: Stalls[Partition] = Stalls()
         self._unpublished: Stalls[Partition] = Stalls(OVERDUE_SECONDS)
-        self._rows: Mapping[Partition, Record] = {}
+        self._rows: Mapping[Partition, _Row] = {}
         self._warnings: Mapping[Partition, str] = {}
 
     async def look(self, connection: Connection) -> None:
         """Note where the partitions are, and tell `laurels status` and the metrics what is wrong with them."""
-        rows = await connection.fetch(STANDING, VERSION)
-        self._rows = {(row["generation"], row["partition"]): row for row in rows}
-        self._stalls.note({key: row["position"] for key, row in self._rows.items() if row["position"] < row["last"]})
-        self._unpublished.note({k: row["published"] for k, row in self._rows.items() if row["published"] < row["last"]})
+        lease = await connection.fetchrow(PUBLISHED)
+        followed = [row["generation"] for row in await connection.fetch(FOLLOWED, VERSION)]
+        self._rows = {
+            (at.generation, at.partition): _Row(
+                at.position, at.last, lease["topic"], lease["trouble"], lease["partition_positions"][at.partition]
+            )
+            for at in await checkpoints(connection, *followed)
+            if lease
+        }
+        self._stalls.note({key: row.position for key, row in self._rows.items() if row.position < row.last})
+        self._unpublished.note({k: row.published for k, row in self._rows.items() if row.published < row.last})
         self._warnings = self._by_log() if self._settings.transport is Transport.KAFKA else {}
         causes = {**self._warnings, **{key: f"no progress: {self._why(key)}" for key in self._stalls.stalled}}
         if causes:
@@ -57,7 +73,7 @@ class Watch:
         """Which partitions make no progress though there are events for them, None if all do."""
         return _together(
             {
-                key: f"no progress at position {self._rows[key]['position']} for {seconds:.0f} s: {self._why(key)}"
+                key: f"no progress at position {self._rows[key].position} for {seconds:.0f} s: {self._why(key)}"
                 for key, seconds in self._stalls.stalled.items()
             }
         )
@@ -79,23 +95,23 @@ class Watch:
         words = {}
         for key in sorted(keys):
             row = self._rows[key]
-            by_log = key in from_log or row["position"] >= row["last"]
+            by_log = key in from_log or row.position >= row.last
             what = "taken from the log" if by_log else "Kafka does not bring its events"
             words[key] = f"{what}: {self._kafka(row) or from_log.get(key) or 'the relay has published them'}"
         return words
 
-    def _kafka(self, row: Record) -> str | None:
+    def _kafka(self, row: _Row) -> str | None:
         """Return what the relay's lease says about a partition that lacks events."""
         if self._settings.transport is not Transport.KAFKA:
             return None
         if self._other_topic(row):
-            return f"the relay publishes to {row['topic']}, and {self._settings.kafka_topic} is read here"
-        if row["published"] < row["last"]:
-            return row["trouble"] or "the relay has not published them"
+            return f"the relay publishes to {row.topic}, and {self._settings.kafka_topic} is read here"
+        if row.published < row.last:
+            return row.trouble or "the relay has not published them"
         return None
 
-    def _other_topic(self, row: Record) -> bool:
-        return row["topic"] not in {None, self._settings.kafka_topic}
+    def _other_topic(self, row: _Row) -> bool:
+        return row.topic not in {None, self._settings.kafka_topic}
 
 
 def _together(words: Mapping[Partition, str]) -> str | None:

@@ -41,12 +41,12 @@ MOVED: Final = f"""
 SELECT count(*) FILTER (WHERE place <> place_before) AS moved,
        count(*) FILTER (WHERE streak <> streak_before) AS streaks
 FROM ({COMPARED}) c
-"""  # noqa: S608 - the same
+"""  # noqa: S608 - put together from constants
 LEADER: Final = f"SELECT * FROM ({COMPARED}) c ORDER BY place_before LIMIT $1"  # noqa: S608 - the same
 LEADERS: Final = f"SELECT * FROM ({COMPARED}) c ORDER BY place LIMIT $1"  # noqa: S608 - the same
 MOVERS: Final = f"""
 SELECT * FROM ({COMPARED}) c WHERE place <> place_before ORDER BY abs(place - place_before) DESC, place LIMIT $1
-"""  # noqa: S608 - the same
+"""  # noqa: S608 - put together from constants
 STREAKS: Final = f"SELECT * FROM ({COMPARED}) c WHERE streak > 0 ORDER BY streak DESC, user_id LIMIT $1"  # noqa: S608 - the same
 SHOWN: Final = 10
 

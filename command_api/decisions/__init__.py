@@ -1,32 +1,25 @@
-"""PURE: `decide(command, state)` returns the event that follows, or raises a domain error."""
+"""PURE: commands, which are what producers ask for once their input is known to be well-formed, and their decisions."""
 
-from command_api.commands import (
-    AwardAchievement,
-    ChangeUser,
-    Command,
-    CreateUser,
-    DefineAchievement,
-    RevokeAward,
-    TranslateAchievement,
-)
-from command_api.decisions import achievements, awards, users
+from collections.abc import Sequence
+from dataclasses import Field
+from typing import Any, ClassVar, Protocol
+
 from command_api.decisions.state import State
 from shared.events.types import Event
 
 
-def decide(command: Command, state: State) -> Event:
-    """Return the one event that the command leads to. Raises a DomainError when it is refused."""
-    match command:
-        # First what comes most often.
-        case AwardAchievement():
-            return awards.award(command, state)
-        case CreateUser():
-            return users.create(command, state)
-        case ChangeUser():
-            return users.change(command, state)
-        case DefineAchievement():
-            return achievements.define(command, state)
-        case TranslateAchievement():
-            return achievements.translate(command, state)
-        case RevokeAward():
-            return awards.revoke(command, state)
+class Command(Protocol):
+    """What every command is: a frozen dataclass that says which users it is about, and decides.
+
+    An Idempotency-Key is bound to `type` and to the fields that are not None.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    type: ClassVar[str]
+
+    @property
+    def username_keys(self) -> Sequence[str]:
+        """The keys of the usernames that the decision depends on."""
+
+    def decide(self, state: State) -> Event:
+        """Return the one event that the command leads to. Raises a DomainError when it is refused."""

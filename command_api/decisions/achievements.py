@@ -1,39 +1,65 @@
-"""Decisions about the catalogue."""
+"""Commands about the catalogue, and their decisions."""
 
-from command_api.commands import DefineAchievement, TranslateAchievement
+from dataclasses import dataclass
+from typing import ClassVar
+
 from command_api.decisions.state import Achievement, State
 from shared.domain.errors import AchievementNameTaken, AmbiguousAchievementName, UnknownAchievement
+from shared.domain.names import Name
 from shared.events.types import AchievementDefined, AchievementTranslated
 
 
-def define(command: DefineAchievement, state: State) -> AchievementDefined:
-    """Add an achievement under a name that is free in its language."""
-    if state.catalogue.holder(command.achievement_language, command.achievement_name.key) is not None:
-        raise AchievementNameTaken("Another achievement has this name in this language.")
-    return AchievementDefined(
-        achievement_id=state.last_achievement_id + 1,
-        achievement_name=command.achievement_name.display,
-        achievement_key=command.achievement_name.key,
-        achievement_description=command.achievement_description,
-        achievement_language=command.achievement_language,
-        achievement_point=command.achievement_point,
-        repeatable=command.repeatable,
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefineAchievement:
+    """Add an achievement to the catalogue."""
+
+    type: ClassVar[str] = "define-achievement"
+    username_keys: ClassVar[tuple[str, ...]] = ()
+    achievement_name: Name
+    achievement_description: str
+    achievement_language: str
+    achievement_point: int
+    repeatable: bool
+
+    def decide(self, state: State) -> AchievementDefined:
+        """Add an achievement under a name that is free in its language."""
+        if state.catalogue.holder(self.achievement_language, self.achievement_name.key) is not None:
+            raise AchievementNameTaken("Another achievement has this name in this language.")
+        return AchievementDefined(
+            achievement_id=state.last_achievement_id + 1,
+            achievement_name=self.achievement_name.display,
+            achievement_key=self.achievement_name.key,
+            achievement_description=self.achievement_description,
+            achievement_language=self.achievement_language,
+            achievement_point=self.achievement_point,
+            repeatable=self.repeatable,
+        )
 
 
-def translate(command: TranslateAchievement, state: State) -> AchievementTranslated:
-    """Give an achievement its text in a language, its own included."""
-    achievement = find(command.achievement_id, state)
-    holder = state.catalogue.holder(command.achievement_language, command.achievement_name.key)
-    if holder not in {None, achievement.achievement_id}:
-        raise AchievementNameTaken("Another achievement has this name in this language.")
-    return AchievementTranslated(
-        achievement_id=achievement.achievement_id,
-        achievement_name=command.achievement_name.display,
-        achievement_key=command.achievement_name.key,
-        achievement_description=command.achievement_description,
-        achievement_language=command.achievement_language,
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranslateAchievement:
+    """Give an achievement its text in a language."""
+
+    type: ClassVar[str] = "translate-achievement"
+    username_keys: ClassVar[tuple[str, ...]] = ()
+    achievement_id: int
+    achievement_language: str
+    achievement_name: Name
+    achievement_description: str
+
+    def decide(self, state: State) -> AchievementTranslated:
+        """Give an achievement its text in a language, its own included."""
+        achievement = find(self.achievement_id, state)
+        holder = state.catalogue.holder(self.achievement_language, self.achievement_name.key)
+        if holder not in {None, achievement.achievement_id}:
+            raise AchievementNameTaken("Another achievement has this name in this language.")
+        return AchievementTranslated(
+            achievement_id=achievement.achievement_id,
+            achievement_name=self.achievement_name.display,
+            achievement_key=self.achievement_name.key,
+            achievement_description=self.achievement_description,
+            achievement_language=self.achievement_language,
+        )
 
 
 def find(achievement_id: int, state: State) -> Achievement:

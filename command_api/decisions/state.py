@@ -11,6 +11,7 @@ from datetime import datetime
 from shared.events.types import (
     AchievementAwarded,
     AchievementDefined,
+    AchievementText,
     AchievementTranslated,
     AwardRevoked,
     Event,
@@ -125,10 +126,26 @@ class State:
         """Return a user who is known to be loaded."""
         return self._users_by_id[user_id]
 
+    def achievement_by_id(self, achievement_id: int) -> Achievement:
+        """Return an achievement that an event is about. Raises LookupError if the catalogue has none."""
+        achievement = self.catalogue.get(achievement_id)
+        if achievement is None:
+            message = f"achievement {achievement_id} was decided on but is not in the catalogue"
+            raise LookupError(message)
+        return achievement
+
     def user_after(self, event: UserCreated | UserChanged) -> User:
         """Return the user as the event leaves it; nothing is recorded."""
         created_at = self.now if isinstance(event, UserCreated) else self.user_by_id(event.user_id).created_at
-        return _profile(event, created_at=created_at, updated_at=self.now)
+        return User(
+            user_id=event.user_id,
+            username=event.username,
+            username_key=event.username_key,
+            user_language=event.user_language,
+            user_timezone=event.user_timezone,
+            created_at=created_at,
+            updated_at=self.now,
+        )
 
     def achievement_after(self, event: AchievementDefined | AchievementTranslated) -> Achievement:
         """Return the achievement as the event leaves it; nothing is recorded."""
@@ -139,7 +156,7 @@ class State:
         # In each case, what may raise comes first.
         match event:
             case AchievementAwarded():
-                if not self._achievement(event.achievement_id).repeatable:
+                if not self.achievement_by_id(event.achievement_id).repeatable:
                     self.held.add((event.user_id, event.achievement_id))
                 self.awards[event.award_id] = event
             case AwardRevoked():
@@ -158,32 +175,13 @@ class State:
                 self.last_achievement_id = max(self.last_achievement_id, achievement.achievement_id)
         self.position += 1
 
-    def _achievement(self, achievement_id: int) -> Achievement:
-        achievement = self.catalogue.get(achievement_id)
-        if achievement is None:
-            message = f"achievement {achievement_id} was decided on but is not in the catalogue"
-            raise LookupError(message)
-        return achievement
-
     def _translated(self, event: AchievementTranslated) -> Achievement:
-        before = self._achievement(event.achievement_id)
+        before = self.achievement_by_id(event.achievement_id)
         texts = {**before.texts, event.achievement_language: _text(event)}
         return replace(before, texts=texts, updated_at=self.now)
 
 
-def _profile(event: UserCreated | UserChanged, *, created_at: datetime, updated_at: datetime) -> User:
-    return User(
-        user_id=event.user_id,
-        username=event.username,
-        username_key=event.username_key,
-        user_language=event.user_language,
-        user_timezone=event.user_timezone,
-        created_at=created_at,
-        updated_at=updated_at,
-    )
-
-
-def _text(event: AchievementDefined | AchievementTranslated) -> Text:
+def _text(event: AchievementText) -> Text:
     return Text(event.achievement_name, event.achievement_key, event.achievement_description)
 
 

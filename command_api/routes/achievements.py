@@ -2,25 +2,27 @@
 
 from fastapi import Request, Response
 
-from command_api.routes.answering import body_of, execute, service
+from command_api.routes.answering import Service, body_of, execute
 from command_api.routes.documentation import command_route
-from command_api.schemas import NewAchievement, NewTranslation
+from command_api.schemas.achievements import NewAchievement, NewTranslation
 from shared.domain.errors import InvalidInput
 from shared.http import representations
-from shared.http.app import api_router, path_id
 from shared.http.documentation import PathId, PathLanguage
+from shared.http.parameters import path_id
+from shared.http.routing import Routes
 
-router = api_router(tag="achievements")
+routes = Routes[Service](tag="achievements")
 
 
-@router.post("/users/achievements", **command_route(NewAchievement, {201: representations.Achievement}, 409, 413, 415))
-async def define_achievement(request: Request) -> Response:
+@routes.post("/users/achievements", **command_route(NewAchievement, {201: representations.Achievement}, 409, 413, 415))
+async def define_achievement(service: Service, request: Request) -> Response:
     """Add an achievement to the catalogue."""
-    body = await body_of(request, NewAchievement)
-    return await execute(request, body.command(), location="/users/achievements/{achievement_id}")
+    body = await body_of(service, request, NewAchievement)
+    return await execute(service, request, body.command(), location="/users/achievements/{achievement_id}")
 
 
-@router.put(
+@routes.route(
+    "PUT",
     "/users/achievements/{achievement_id}/translations/{language}",
     **command_route(
         NewTranslation,
@@ -31,10 +33,12 @@ async def define_achievement(request: Request) -> Response:
         415,
     ),
 )
-async def translate_achievement(request: Request, achievement_id: PathId, language: PathLanguage) -> Response:
+async def translate_achievement(
+    service: Service, request: Request, achievement_id: PathId, language: PathLanguage
+) -> Response:
     """Give an achievement its text in a language."""
-    body = await body_of(request, NewTranslation)
-    languages = service(request).context["languages"]
+    body = await body_of(service, request, NewTranslation)
+    languages = service.context["languages"]
     if language not in languages:
         raise InvalidInput("/language", f"The language has to be one of: {', '.join(sorted(languages))}.")
-    return await execute(request, body.command(path_id("achievement_id", achievement_id), language))
+    return await execute(service, request, body.command_for(path_id("achievement_id", achievement_id), language))

@@ -10,15 +10,18 @@ from pydantic import BaseModel
 from pydantic_core import PydanticCustomError
 
 from command_api.answers import Answer
-from command_api.appender import Appender, DatabaseUnavailable, Submission
-from command_api.commands import Command
+from command_api.decisions import Command
+from command_api.group import Submission
+from command_api.group_commit import Appender, DatabaseUnavailable
 from command_api.idempotency import keyed
-from command_api.schemas import Context, idempotency_key
+from command_api.schemas.fields import Context, idempotency_key
 from command_api.waiting import Overloaded, Turns
 from shared.http import problems, strict_json
-from shared.http.app import PREFIX, query_parameters, read_json
+from shared.http.bodies import read_json
+from shared.http.parameters import query_parameters
 from shared.http.prefer import Preferences, preferences
 from shared.http.problems import InputError, Problem
+from shared.http.routing import PREFIX
 from shared.read_models.visibility import Visibility
 from shared.runtime.database import Pool
 from shared.runtime.hosts import client_key
@@ -31,7 +34,7 @@ APPLIED_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What the routes work with; the composition root puts it into the application's state."""
+    """What the routes work with."""
 
     appender: Appender
     visibility: Visibility
@@ -40,33 +43,27 @@ class Service:
     turns: Turns = field(default_factory=Turns)
 
 
-def service(request: Request) -> Service:
-    """Return what the composition root made."""
-    found: Service = request.app.state.commands
-    return found
-
-
 def client_of(request: Request) -> str:
     """Return what tells one client from another, from the address it comes from."""
     return client_key(request.client.host) if request.client else ""
 
 
-async def body_of(request: Request, model: type[Model]) -> Model:
+async def body_of(service: Service, request: Request, model: type[Model]) -> Model:
     """Return the request's JSON body as a model. Raises a 400, 413 or 415 Problem."""
     raw = await read_json(request)
-    return strict_json.validate(model, strict_json.parse(raw), context=service(request).context)
+    return strict_json.validate(model, strict_json.parse(raw), context=service.context)
 
 
-async def execute(request: Request, command: Command, *, location: str | None = None) -> Response:
+async def execute(service: Service, request: Request, command: Command, *, location: str | None = None) -> Response:
     """Submit a command and answer for it; `location` is the format of the Location header, filled from the body."""
     query_parameters(request)
     key = key_of(request)
     submission = Submission(command, keyed(key, command) if key else None)
     try:
-        answer = await service(request).appender.submit(submission, client=client_of(request))
+        answer = await service.appender.submit(submission, client=client_of(request))
     except (Overloaded, DatabaseUnavailable) as error:
         raise not_taken(error) from error
-    return await respond(request, answer, location)
+    return await respond(service, request, answer, location)
 
 
 def not_taken(error: Exception) -> Problem:
@@ -78,7 +75,7 @@ def not_taken(error: Exception) -> Problem:
     )
 
 
-async def respond(request: Request, answer: Answer, location: str | None) -> Response:
+async def respond(service: Service, request: Request, answer: Answer, location: str | None) -> Response:
     """Return the response of an answer, after the wait that the client prefers."""
     headers = {}
     if answer.replayed:
@@ -86,16 +83,16 @@ async def respond(request: Request, answer: Answer, location: str | None) -> Res
     if answer.status >= 400:  # noqa: PLR2004 - where HTTP's errors begin
         return Response(answer.body, answer.status, headers, problems.MEDIA_TYPE)
     if answer.position is not None:
-        headers |= await position_headers(request, answer.position)
+        headers |= await position_headers(service, request, answer.position)
     if location and answer.status == 201:  # noqa: PLR2004 - Created
         headers["Location"] = PREFIX + location.format_map(_Quoted(json.loads(answer.body)))
     return Response(answer.body, answer.status, headers, "application/json" if answer.body else None)
 
 
-async def position_headers(request: Request, position: int) -> dict[str, str]:
+async def position_headers(service: Service, request: Request, position: int) -> dict[str, str]:
     """Wait for the read models as the client prefers; return Event-Position and Event-Applied."""
     wanted = preferences(request.headers.get("prefer"))
-    applied = not wanted.respond_async and await service(request).visibility.reached(position, patience(wanted))
+    applied = not wanted.respond_async and await service.visibility.reached(position, patience(wanted))
     headers = {"Event-Position": str(position), "Event-Applied": "true" if applied else "false"}
     if wanted.applied:
         headers["Preference-Applied"] = wanted.applied

@@ -2,42 +2,43 @@
 
 from fastapi import Request, Response
 
-from command_api.commands import RevokeAward
-from command_api.routes.answering import body_of, execute, service
+from command_api.routes.answering import Service, body_of, execute
 from command_api.routes.documentation import command_route
-from command_api.schemas import NewAward, Revocation
+from command_api.schemas.awards import NewAward, Revocation
 from shared.domain.names import lookup_key
 from shared.http import representations, strict_json
-from shared.http.app import BODY_LIMIT, api_router, check_media_type, path_id, read_body
+from shared.http.bodies import BODY_LIMIT, check_media_type, read_body
 from shared.http.documentation import PathId, PathUsername
+from shared.http.negotiation import JSON
+from shared.http.parameters import path_id
+from shared.http.routing import Routes
 
-router = api_router(tag="awards")
+routes = Routes[Service](tag="awards")
 
 
-@router.post(
+@routes.post(
     "/users/{username}/achievements", **command_route(NewAward, {201: representations.Award}, 404, 409, 413, 415)
 )
-async def award_achievement(request: Request, username: PathUsername) -> Response:
+async def award_achievement(service: Service, request: Request, username: PathUsername) -> Response:
     """Award an achievement to a user."""
-    body = await body_of(request, NewAward)
-    return await execute(request, body.command(lookup_key(username)))
+    body = await body_of(service, request, NewAward)
+    return await execute(service, request, body.command_for(lookup_key(username)))
 
 
-@router.delete(
+@routes.route(
+    "DELETE",
     "/users/{username}/achievements/{award_id}",
     **command_route(Revocation, {204: None}, 404, 413, 415, body_required=False),
 )
-async def revoke_award(request: Request, username: PathUsername, award_id: PathId) -> Response:
+async def revoke_award(service: Service, request: Request, username: PathUsername, award_id: PathId) -> Response:
     """Revoke an award; every statistic becomes what it would be had the award never been made."""
-    reason = await _reason(request)
-    command = RevokeAward(award_id=path_id("award_id", award_id), username_key=lookup_key(username), reason=reason)
-    return await execute(request, command)
+    body = await _body(service, request)
+    return await execute(service, request, body.command_for(path_id("award_id", award_id), lookup_key(username)))
 
 
-async def _reason(request: Request) -> str | None:
+async def _body(service: Service, request: Request) -> Revocation:
     raw = await read_body(request, BODY_LIMIT)
     if not raw:
-        return None
-    check_media_type(request, ("application/json",))
-    body = strict_json.validate(Revocation, strict_json.parse(raw), context=service(request).context)
-    return body.reason
+        return Revocation()
+    check_media_type(request, (JSON,))
+    return strict_json.validate(Revocation, strict_json.parse(raw), context=service.context)

@@ -25,26 +25,22 @@ from projector.batch import (
 from projector.feeds.lateness import OVERDUE_SECONDS, Lateness
 from projector.feeds.membership import Fetched, Member, Unreadable
 from projector.runner import Runner, TakenOver
-from shared.event_store.log import partition_count
+from shared.event_store.log import checkpoints, partition_count, partition_positions
 from shared.events.cloudevents import Consumed, MalformedRecord, from_record
 from shared.events.envelope import partition_of
 from shared.runtime.background import background
-from shared.runtime.database import FAILURES, Backoff, OwnConnection, Role, connect
+from shared.runtime.backoff import Backoff, retry_forever
+from shared.runtime.database import FAILURES, OwnConnection, Role, connected
 from shared.runtime.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 BATCH_LIMIT: Final = 10_000
 POLL_SECONDS: Final = 0.5
+RETRIED: Final[tuple[type[Exception], ...]] = (MissingEvents, UnknownEvents, *FAILURES)
 
 QUIET_SECONDS: Final = 0.5
 """How often the checkpoints of partitions without news move, so that the Read-Position is found near to them."""
-
-LAST_IN_LOG: Final = "SELECT partition_positions FROM log_head"
-PROGRESS: Final = """
-SELECT p.partition, p.position, p.epoch, h.position AS head, h.partition_positions[p.partition + 1] AS in_log
-FROM progress p, log_head h WHERE p.generation = $1 ORDER BY p.partition
-"""
 
 
 class KafkaFeed:
@@ -57,6 +53,7 @@ class KafkaFeed:
         self._settings, self._generation = settings, generation
         self._member = Member(settings, generation)
         self._consumption = Consumption(self._member)
+        self._backoff = Backoff()
         self.trouble: str | None = None
 
     @property
@@ -66,32 +63,29 @@ class KafkaFeed:
 
     async def run(self) -> None:
         """Project for ever, with new connections after every failure of the database."""
-        async with background(self._member.run()) as membership:
-            backoff = Backoff()
-            while not membership.done():
-                try:
-                    await self._follow(membership, backoff)
-                except (MissingEvents, UnknownEvents) as error:
-                    logger.error("the projection cannot go on: %s", error)  # noqa: TRY400 - an operator's matter, not a bug's
-                    self.trouble = str(error)
-                except FAILURES as error:
-                    logger.warning("the projector connects again: %s: %s", type(error).__name__, error)
-                await backoff.sleep()
+        following = retry_forever(self._follow, RETRIED, self._on_failure, self._backoff)
+        async with background(self._member.run()) as membership, background(following) as projection:
+            # Neither goes on without the other.
+            await asyncio.wait([membership, projection], return_when=asyncio.FIRST_COMPLETED)
 
-    async def _follow(self, membership: asyncio.Task[None], backoff: Backoff) -> None:
-        reader = await connect(self._settings.database_url, Role.PROJECTOR, SESSION)
-        try:
+    def _on_failure(self, error: Exception) -> None:
+        if isinstance(error, MissingEvents | UnknownEvents):
+            logger.error("the projection cannot go on: %s", error)
+            self.trouble = str(error)
+        else:
+            logger.warning("the projector connects again: %s: %s", type(error).__name__, error)
+
+    async def _follow(self) -> None:
+        async with connected(self._settings.database_url, Role.PROJECTOR, SESSION) as reader:
             runner = await Runner.open(self._settings.database_url, self._generation)
             try:
                 await self._consumption.resume(reader, runner)
-                while not membership.done():
+                while True:
                     if await self._consumption.step():
-                        backoff.reset()
+                        self._backoff.reset()
                         self.trouble = None
             finally:
                 runner.close()
-        finally:
-            reader.terminate()
 
 
 class Consumption:
@@ -230,7 +224,7 @@ class Consumption:
             error,
         )
         await self._runner.quarantine_strange([(Poison(partition, None, None, None, unreadable.offset), error)])
-        in_log = await self._reader.fetchval(LAST_IN_LOG)
+        in_log = await partition_positions(self._reader)
         await self._refill([partition], in_log[partition])
 
     async def _project(self, events: Batch) -> None:
@@ -242,18 +236,18 @@ class Consumption:
         if (now := time.monotonic()) < self._quiet_due:
             return
         self._quiet_due = now + QUIET_SECONDS
-        rows = await self._reader.fetch(PROGRESS, self._runner.generation)
-        if not rows:
+        found = await checkpoints(self._reader, self._runner.generation)
+        if not found:
             # The generation has been dropped.
             return
-        in_log, head = [row["in_log"] for row in rows], rows[0]["head"]
+        in_log = [at.last for at in found]
+        head = max(in_log)
         quiet = {p: at for p, at in self._held.items() if in_log[p] <= at.position < head}
         if quiet:
             events = LogBatch(min(at.position for at in quiet.values()), head, quiet, self._partitions)
             await self._runner.skip(events)
             self._held |= events.held_afterwards
-        others = {row["partition"]: Held(row["position"], row["epoch"]) for row in rows}
-        others = {partition: at for partition, at in others.items() if partition not in self._held}
+        others = {at.partition: Held(at.position, at.epoch) for at in found if at.partition not in self._held}
         for partition in self._lateness.abandoned({p: at.position for p, at in others.items()}, in_log):
             self._held |= await self._runner.adopt(partition, others[partition])
 
@@ -261,7 +255,7 @@ class Consumption:
         """Take from the log, a batch at a time, what Kafka should have brought long ago, or cannot bring."""
         if not self._held:
             return False
-        in_log = await self._reader.fetchval(LAST_IN_LOG)
+        in_log = await partition_positions(self._reader)
         overdue = self._lateness.overdue({p: at.position for p, at in self._held.items()}, in_log)
         late = {p: at for p, at in self._held.items() if p in overdue or p not in self._brought}
         behind = {p: at for p, at in late.items() if at.position < in_log[p]}
@@ -292,8 +286,8 @@ class Consumption:
 
     async def _give_up_lost(self) -> None:
         """Let go of what another projector has taken over; if the group should know that, join it again."""
-        rows = await self._reader.fetch(PROGRESS, self._runner.generation)
-        now = {row["partition"]: Held(row["position"], row["epoch"]) for row in rows}
+        found = await checkpoints(self._reader, self._runner.generation)
+        now = {at.partition: Held(at.position, at.epoch) for at in found}
         lost = {p for p, at in self._held.items() if p not in now or now[p].epoch != at.epoch}
         self._held = {p: now[p] for p in self._held.keys() - lost}
         for partition in lost:

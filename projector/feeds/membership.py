@@ -21,7 +21,8 @@ from aiokafka.errors import (
 
 from shared.event_store.log import partition_count
 from shared.runtime.background import end, wait_for
-from shared.runtime.database import FAILURES, Backoff, Role, connect
+from shared.runtime.backoff import Backoff, retry_forever
+from shared.runtime.database import FAILURES, Role, connected
 from shared.runtime.kafka import WrongTopic, ensure_topic
 from shared.runtime.settings import Settings
 
@@ -131,16 +132,15 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         return len(self._consumer.partitions_for_topic(self.topic) or ()) or None
 
     async def run(self) -> None:
-        """Be a member for ever."""
-        while True:
-            try:
-                await self._join()
-                await self._lost.wait()
-            except (KafkaError, OSError, WrongTopic, *FAILURES) as error:
-                self._note(error)
-            finally:
-                await self._leave()
-            await self._backoff.sleep()
+        """Be a member until cancelled."""
+        await retry_forever(self._belong, (KafkaError, OSError, WrongTopic, *FAILURES), self._note, self._backoff)
+
+    async def _belong(self) -> None:
+        try:
+            await self._join()
+            await self._lost.wait()
+        finally:
+            await self._leave()
 
     def going_well(self) -> None:
         """Let the next failure be followed by a short pause."""
@@ -242,11 +242,8 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
 
     async def _ensure_topic(self) -> None:
         """Create the topic if it is absent: a consumer that waits for one complains ten times a second."""
-        connection = await connect(self._settings.database_url, Role.PROJECTOR)
-        try:
+        async with connected(self._settings.database_url, Role.PROJECTOR) as connection:
             partitions = await partition_count(connection)
-        finally:
-            connection.terminate()
         await ensure_topic(self._settings, partitions)
 
     async def _leave(self) -> None:

@@ -9,7 +9,8 @@ from projector.batch import LogBatch, MissingEvents, UnknownEvents
 from projector.runner import Runner, TakenOver
 from shared.event_store.log import APPENDED_CHANNEL, head_position
 from shared.runtime.background import background, wait_for
-from shared.runtime.database import FAILURES, Backoff, OwnConnection, Role, connect, listen
+from shared.runtime.backoff import Backoff, retry_forever
+from shared.runtime.database import FAILURES, OwnConnection, Role, connected, listen
 
 logger = logging.getLogger(__name__)
 
@@ -17,6 +18,8 @@ BATCH_LIMIT: Final = 10_000
 """Positions in one transaction at the most: enough for the full rate, and a fraction of a second of work."""
 POLL_SECONDS: Final = 1.0
 """How often the log is looked at without a notification."""
+
+RETRIED: Final[tuple[type[Exception], ...]] = (TakenOver, MissingEvents, UnknownEvents, *FAILURES)
 
 # One projector works, others stand by. The lock only saves them the trouble; what fences is the epoch in `progress`.
 STAND_BY: Final = "SELECT pg_advisory_lock(hashtext('laurels projector ' || $1::int))"
@@ -31,42 +34,36 @@ class PostgresFeed:
     def __init__(self, url: str, generation: int) -> None:
         self._url, self._generation = url, generation
         self._poke = asyncio.Event()
+        self._backoff = Backoff()
         self.trouble: str | None = None
         self.from_log: Mapping[int, str] = {}
 
     async def run(self) -> None:
-        """Project for ever, starting anew after every failure."""
+        """Project until cancelled, with new connections after every failure."""
         async with background(listen(self._url, Role.PROJECTOR, APPENDED_CHANNEL, self._poke.set)):
-            await self._keep_following()
+            await retry_forever(self._follow, RETRIED, self._on_failure, self._backoff)
 
-    async def _keep_following(self) -> None:
-        backoff = Backoff()
-        while True:
-            try:
-                await self._follow(backoff)
-            except TakenOver:
-                logger.info("another projector took over, or generation %d is gone; standing by", self._generation)
-            except (MissingEvents, UnknownEvents) as error:
-                logger.error("the projection cannot go on: %s", error)  # noqa: TRY400 - an operator's matter, not a bug's
+    def _on_failure(self, error: Exception) -> None:
+        match error:
+            case TakenOver():
+                logger.info("another projector took over, or generation %d is gone; on standby", self._generation)
+            case MissingEvents() | UnknownEvents():
+                logger.error("the projection cannot go on: %s", error)
                 self.trouble = str(error)
-            except FAILURES as error:
-                logger.warning("the projector starts anew: %s: %s", type(error).__name__, error)
-            await backoff.sleep()
+            case _:
+                logger.warning("the projector connects again: %s: %s", type(error).__name__, error)
 
-    async def _follow(self, backoff: Backoff) -> None:
-        # Whoever stands by may do so for ever.
-        reader = await connect(self._url, Role.PROJECTOR, command_timeout=None)
-        try:
+    async def _follow(self) -> None:
+        # A projector on standby may wait for ever.
+        async with connected(self._url, Role.PROJECTOR, command_timeout=None) as reader:
             await reader.execute(STAND_BY, self._generation)
             runner = await Runner.open(self._url, self._generation)
             try:
-                await self._project_all(reader, runner, backoff)
+                await self._project_all(reader, runner)
             finally:
                 runner.close()
-        finally:
-            reader.terminate()
 
-    async def _project_all(self, reader: OwnConnection, runner: Runner, backoff: Backoff) -> None:
+    async def _project_all(self, reader: OwnConnection, runner: Runner) -> None:
         held, _ = await runner.take_over()
         if not held:
             # The generation has been dropped.
@@ -79,6 +76,6 @@ class PostgresFeed:
                 events = LogBatch(after, min(after + BATCH_LIMIT, head), held, len(held))
                 await runner.project(events)
                 after, held = events.upto, events.held_afterwards
-                backoff.reset()
+                self._backoff.reset()
                 self.trouble = None
             await wait_for(self._poke, POLL_SECONDS)

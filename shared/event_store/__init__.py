@@ -1,1 +1,1 @@
-"""The event store: the append-only log of record, its head, and every way to append to it and read it."""
+"""The event store: the append-only log of record, with every statement that appends to it or reads it."""

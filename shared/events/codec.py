@@ -1,22 +1,26 @@
-"""Events to JSON and back.
+"""Events to JSON and back, as their classes say.
 
 Encoding writes the newest schema version of a type. Decoding takes any version that was ever written: an old one is
-upcasted, version by version, to the newest by the functions in `UPCASTERS`.
+upcasted, version by version, to the newest.
 """
 
 import json
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import UTC, date, datetime
-from typing import Any
+from types import NoneType
+from typing import Any, Final
 
 import orjson
 
-from shared.events.types import EVENT_TYPES, Event
+from shared.events.types import EVENT_TYPES, Event, Upcaster
 
-SCHEMA_VERSIONS: dict[str, int] = dict.fromkeys(EVENT_TYPES, 1)
+SCHEMA_VERSIONS: dict[str, int] = {name: len(cls.upcasters) + 1 for name, cls in EVENT_TYPES.items()}
+"""The newest version of each type."""
 
-Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
-UPCASTERS: dict[tuple[str, int], Upcaster] = {}
+UPCASTERS: dict[tuple[str, int], Upcaster] = {
+    (name, version): upcaster for name, cls in EVENT_TYPES.items() for version, upcaster in enumerate(cls.upcasters, 1)
+}
 """(type, version) to the function that turns data of that version into data of the next."""
 
 
@@ -40,7 +44,7 @@ def decode(type_name: str, schema_version: int, data: str | bytes) -> Event:
     Raises UnknownEvent for a type or version from the future, ValueError or TypeError for data that does not fit.
     """
     values = _upcasted(type_name, schema_version, data)
-    for name, read in _READERS.items():
+    for name, read, _ in TEXT_FIELDS[type_name]:
         if name in values:
             values[name] = read(values[name])
     return EVENT_TYPES[type_name](**values)
@@ -68,10 +72,27 @@ def _instant(text: str) -> datetime:
     return found.astimezone(UTC) if found.tzinfo else found
 
 
-_READERS: dict[str, Callable[[str], object]] = {
-    "awarded_at": _instant,
-    "local_day": date.fromisoformat,
-}
+def is_count(value: object) -> bool:
+    """Tell whether a value is a number that PostgreSQL's bigint takes, from 0 on."""
+    return type(value) is int and 0 <= value < 2**63
 
-WRITERS: dict[str, Callable[[Any], str]] = {"awarded_at": timestamp, "local_day": date.isoformat}
-"""How `encode` writes what `_READERS` read; they take other forms, too."""
+
+_FITS: Final[dict[object, Callable[[Any], bool]]] = {
+    int: is_count,
+    str: lambda value: type(value) is str,
+    str | None: lambda value: type(value) in {str, NoneType},
+    bool: lambda value: type(value) is bool,
+    datetime: lambda value: type(value) is datetime and value.tzinfo is not None,
+    date: lambda value: type(value) is date,
+}
+_AS_TEXT: Final[dict[object, tuple[Callable[[str], object], Callable[[Any], str]]]] = {
+    datetime: (_instant, timestamp),
+    date: (date.fromisoformat, date.isoformat),
+}
+FIELDS: Final = {name: [(field.name, _FITS[field.type]) for field in fields(cls)] for name, cls in EVENT_TYPES.items()}
+"""Each type's fields, with what tells whether a value fits: a dataclass takes anything."""
+TEXT_FIELDS: Final = {
+    name: [(field.name, *_AS_TEXT[field.type]) for field in fields(cls) if field.type in _AS_TEXT]
+    for name, cls in EVENT_TYPES.items()
+}
+"""Those fields that JSON has as text, with what reads it, and what writes it as `encode` does; one reads more forms."""

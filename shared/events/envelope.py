@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from shared.events.types import AchievementDefined, AchievementTranslated, Event
-
 CATALOGUE_PARTITION = 0
 
 
@@ -24,15 +22,6 @@ class RecordedEvent:
     user_id: int | None
     data: str
     recorded_at: datetime
-
-
-def subject(event: Event) -> int | None:
-    """Return the id of the user that the event is about, None for the catalogue's events."""
-    match event:
-        case AchievementDefined() | AchievementTranslated():
-            return None
-        case _:
-            return event.user_id
 
 
 def partition_of(user_id: int | None, partitions: int) -> int:

@@ -6,18 +6,15 @@ are left out, since each instance has its own number of them.
 
 import re
 from collections.abc import Callable
-from dataclasses import fields
-from datetime import date, datetime
-from operator import attrgetter
-from types import NoneType
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 import orjson
 
 from shared.events import cloudevents, codec
-from shared.events.envelope import RecordedEvent, partition_of, subject
-from shared.events.types import EVENT_TYPES, Event
+from shared.events.envelope import RecordedEvent, partition_of
+from shared.events.types import Event
 
 CONTENT_TYPE: Final = "application/json"
 SOURCE: Final = cloudevents.SOURCE.decode()
@@ -57,7 +54,7 @@ def from_line(line: bytes, partitions: int) -> tuple[RecordedEvent, Event]:
     except KeyError as error:
         raise MalformedLine(f"the attribute {error} is missing") from None
     event = _decoded(recorded, attributes["data"])
-    if recorded.user_id != subject(event):
+    if recorded.user_id != event.subject:
         raise MalformedLine("the subject is not the user of the data")
     return recorded, event
 
@@ -96,13 +93,13 @@ def _decoded(recorded: RecordedEvent, data: dict[str, Any]) -> Event:
         raise MalformedLine(str(error)) from None
     except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise MalformedLine(f"the data are not those of a {recorded.type}: {error}") from None
-    for name, value, fits in _FIELDS[recorded.type]:
-        if not fits(value(event)):
+    for name, fits in codec.FIELDS[recorded.type]:
+        if not fits(getattr(event, name)):
             raise MalformedLine(f"the data are not those of a {recorded.type}: {name!r} has a value that does not fit")
     # PostgreSQL reads the data as they are stored, and knows fewer ways to write a time than Python.
     if recorded.schema_version == codec.SCHEMA_VERSIONS[recorded.type]:
-        for name, write in codec.WRITERS.items():
-            if name in data and data[name] != write(getattr(event, name)):
+        for name, _, write in codec.TEXT_FIELDS[recorded.type]:
+            if data[name] != write(getattr(event, name)):
                 raise MalformedLine(
                     f"the data are not those of a {recorded.type}: {name!r} is not written as it is there"
                 )
@@ -111,7 +108,7 @@ def _decoded(recorded: RecordedEvent, data: dict[str, Any]) -> Event:
 
 def _number(attributes: dict[str, Any], name: str) -> int:
     value = attributes[name]
-    if not _is_count(value):
+    if not codec.is_count(value):
         raise MalformedLine(f"{name!r} is not a number of the log")
     return int(value)
 
@@ -149,24 +146,6 @@ def _stored(data: object) -> str:
     return stored
 
 
-def _is_count(value: object) -> bool:
-    return type(value) is int and 0 <= value < 2**63
-
-
 _FIXED: Final = {"specversion": "1.0", "source": SOURCE, "datacontenttype": CONTENT_TYPE}
 _DECIMAL: Final = re.compile(r"[1-9][0-9]{0,18}")
 _NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-
-_FITS: Final[dict[object, Callable[[Any], bool]]] = {
-    int: _is_count,
-    str: lambda value: type(value) is str,
-    str | None: lambda value: type(value) in {str, NoneType},
-    bool: lambda value: type(value) is bool,
-    datetime: lambda value: type(value) is datetime and value.tzinfo is not None,
-    date: lambda value: type(value) is date,
-}
-_FIELDS: Final = {
-    name: tuple((field.name, attrgetter(field.name), _FITS[field.type]) for field in fields(cls))
-    for name, cls in EVENT_TYPES.items()
-}
-"""What each type's fields may hold: a dataclass takes anything."""

@@ -7,13 +7,12 @@ from typing import Final
 
 import asyncpg
 
+from shared.event_store.appending import probe
 from shared.http.operations import Check
+from shared.runtime import layout
 from shared.runtime.database import Pool
 from shared.runtime.kafka import broker_answers
 from shared.runtime.settings import Settings
-
-HEAD_REVISION = "0004"
-"""The migration that this code needs; a test holds it to the newest one in `alembic/versions`."""
 
 POOL_SECONDS: Final = 0.4
 STATEMENT_SECONDS: Final = 0.6
@@ -21,14 +20,6 @@ STATEMENT_SECONDS: Final = 0.6
 WRITE_SECONDS: Final = 3.0
 """How long a write that succeeded is taken for the next one."""
 
-# A commit alone does not show a full disk: its WAL fits into a segment that is there. What is spilled makes a file
-# grow, by about a megabyte, without a row to clean up.
-WRITE: Final = """
-SET LOCAL lock_timeout = '500ms';
-SET LOCAL work_mem = '64kB';
-SELECT count(*) FROM generate_series(1, 40000);
-UPDATE log_head SET position = position
-"""
 CANNOT_WRITE: Final[Mapping[type[Exception], str]] = {
     asyncpg.DiskFullError: "its disk is full",
     asyncpg.ReadOnlySQLTransactionError: "is read-only",
@@ -42,8 +33,7 @@ def database(pool: Pool) -> Check:
     async def check() -> str | None:
         # The timeout of the acquisition bounds the return too: asyncpg waits for a server to confirm a cancellation.
         async with pool.acquire(timeout=POOL_SECONDS) as connection:
-            revision = await connection.fetchval("SELECT version_num FROM alembic_version", timeout=STATEMENT_SECONDS)
-        return None if revision and revision >= HEAD_REVISION else f"migration {HEAD_REVISION} is missing"
+            return layout.missing(await connection.fetchval(layout.REVISION, timeout=STATEMENT_SECONDS))
 
     return check
 
@@ -61,7 +51,7 @@ def writable(pool: Pool) -> Check:
             return None
         try:
             async with pool.acquire(timeout=POOL_SECONDS) as connection, connection.transaction():
-                await connection.execute(WRITE, timeout=STATEMENT_SECONDS)
+                await probe(connection, STATEMENT_SECONDS)
         except tuple(CANNOT_WRITE) as error:
             return CANNOT_WRITE[type(error)]
         good_until = time.monotonic() + WRITE_SECONDS

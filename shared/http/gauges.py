@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from shared.event_store.log import head_position
+from shared.event_store.log import checkpoints, head_position
 from shared.read_models.generations import PARTITION_TROUBLES, served_generation, visible_position
 from shared.runtime.database import Pool
 from shared.runtime.metrics import (
@@ -17,10 +17,6 @@ from shared.runtime.metrics import (
 )
 
 VERIFIED: Final = "SELECT drift, verified_position FROM generations WHERE state = 'live' AND drift IS NOT NULL"
-LAGS: Final = """
-SELECT p.partition, greatest(0, h.partition_positions[p.partition + 1] - p.position) AS lag
-FROM progress p, log_head h WHERE p.generation = $1
-"""
 PUBLISHED: Final = "SELECT position, trouble FROM write_model.relay_lease"
 
 
@@ -36,8 +32,8 @@ async def refresh_positions(pool: Pool) -> None:
             DRIFT.set(found["drift"])
             VERIFIED_POSITION.set(found["verified_position"])
         served = await served_generation(connection)
-        for row in await connection.fetch(LAGS, served):
-            PARTITION_LAG.labels(row["partition"]).set(row["lag"])
+        for checkpoint in await checkpoints(connection, served):
+            PARTITION_LAG.labels(checkpoint.partition).set(checkpoint.lag)
         troubles = await connection.fetch(PARTITION_TROUBLES, served)
     PARTITION_TROUBLE.clear()
     for row in troubles:
@@ -45,7 +41,7 @@ async def refresh_positions(pool: Pool) -> None:
 
 
 async def refresh_published(pool: Pool) -> None:
-    """Set up to where the relay has published, and what holds it up. Raises a database error."""
+    """Set how far the relay has published the log, and what holds it up. Raises a database error."""
     async with pool.acquire() as connection:
         row = await connection.fetchrow(PUBLISHED)
     RELAY_TROUBLE.clear()

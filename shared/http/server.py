@@ -8,9 +8,10 @@ import signal
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Protocol
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
 from shared.http.connections import Connection, Connections, Limits, allowed_connections
 from shared.runtime.process import PortTaken
@@ -18,6 +19,15 @@ from shared.runtime.settings import Settings
 
 GRACE_SECONDS = 3
 LIMITS = Limits()
+
+
+class Servable(Protocol):
+    """An ASGI application that ends what has no end by itself once `stopping` is set."""
+
+    stopping: asyncio.Event
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or the lifespan."""
 
 
 def bind(settings: Settings) -> socket.socket:
@@ -73,7 +83,7 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def server(app: FastAPI, limits: Limits = LIMITS) -> Server:
+def server(app: Servable, limits: Limits = LIMITS) -> Server:
     """Return a server for an application; `serve(sockets=[…])` runs it."""
     config = uvicorn.Config(
         app,
@@ -86,7 +96,7 @@ def server(app: FastAPI, limits: Limits = LIMITS) -> Server:
         # X-Forwarded-For is believed only where the operator has named who may set it.
         proxy_headers="FORWARDED_ALLOW_IPS" in os.environ,
     )
-    return Server(config, app.state.stopping, replace(limits, connections=allowed_connections(limits)))
+    return Server(config, app.stopping, replace(limits, connections=allowed_connections(limits)))
 
 
 @contextlib.contextmanager
@@ -103,7 +113,7 @@ def stop_signal() -> Iterator[asyncio.Event]:
             loop.remove_signal_handler(number)
 
 
-async def serve(app: FastAPI, settings: Settings) -> None:
+async def serve(app: Servable, settings: Settings) -> None:
     """Serve until a signal says stop. Raises PortTaken."""
     listener = bind(settings)
     with stop_signal() as stop:

@@ -78,5 +78,5 @@ BEGIN
     {calls}
     PERFORM pg_notify('{PROJECTED_CHANNEL}', '');
 END $fold$
-"""  # noqa: S608 - names of our own
+"""  # noqa: S608 - put together from constants
     return [*(model.fold for model in chosen), fold]

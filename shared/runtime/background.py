@@ -1,4 +1,4 @@
-"""Tasks that run beside a service for as long as it does."""
+"""Background tasks of a service."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.T
 
 
 def begin(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """Start the work as a task. Work that fails, or is cancelled by another than `end`, is a bug and logged as one."""
+    """Start the work as a task. If it fails, or is cancelled other than by `end`, that is logged as a bug."""
     task = asyncio.create_task(work)
     task.add_done_callback(_report)
     return task
@@ -50,10 +50,10 @@ async def end(task: asyncio.Task[None]) -> None:
 
 
 async def keep_running(work: Callable[[], Coroutine[Any, Any, None]], pause: Callable[[], Awaitable[None]]) -> None:
-    """Run work that is never to end; when it does, however that came about, log it and begin again after a pause."""
+    """Run work that must not end; whenever it does, log that and start it again after a pause."""
     while True:
         async with background(work()) as task:
-            # Only waited for, so that a cancellation which strays out of the work ends nothing else.
+            # Waited for, not awaited: a stray cancellation of the work must not cancel this.
             await asyncio.wait([task])
         if not task.cancelled() and not task.exception():
             logger.error("%s has ended", task.get_coro())
@@ -63,7 +63,7 @@ async def keep_running(work: Callable[[], Coroutine[Any, Any, None]], pause: Cal
 def _report(task: asyncio.Task[None]) -> None:
     if task.cancelled():
         if task not in _ended:
-            logger.error("%s was cancelled by none of its owners", task.get_coro())
+            logger.error("%s was cancelled, but not by its owner", task.get_coro())
     elif error := task.exception():
         logger.error("%s failed", task.get_coro(), exc_info=error)
 

@@ -1,14 +1,15 @@
-"""Connections to PostgreSQL: who may do what, and who hears what."""
+"""Connections to PostgreSQL: roles, pools and notifications."""
 
 import asyncio
 import contextlib
 import logging
-import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
+
+from shared.runtime.backoff import Backoff, retry_forever
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -45,7 +46,7 @@ UNREACHABLE: tuple[type[Exception], ...] = (
 
 
 FAILURES: tuple[type[Exception], ...] = (*UNREACHABLE, asyncpg.PostgresError)
-"""Whatever a statement may end with; a loop that has to go on for ever waits and tries again."""
+"""Everything a statement may fail with; a loop that has to go on for ever retries it with backoff."""
 
 
 class Role(StrEnum):
@@ -89,6 +90,23 @@ async def connect(
 
 
 @contextlib.asynccontextmanager
+async def connected(
+    url: str,
+    role: Role | None = None,
+    settings: Mapping[str, str] | None = None,
+    *,
+    command_timeout: float | None = COMMAND_TIMEOUT,
+) -> AsyncIterator[OwnConnection]:
+    """Open one connection as `connect` does, for as long as the context lasts."""
+    connection = await connect(url, role, settings, command_timeout=command_timeout)
+    try:
+        yield connection
+    finally:
+        # Not closed in good order, which would wait for a server that may not answer any more.
+        connection.terminate()
+
+
+@contextlib.asynccontextmanager
 async def open_pool(
     url: str,
     role: Role,
@@ -118,7 +136,7 @@ async def open_pool(
         pool.terminate()
 
 
-async def _keep_session(_connection: Any) -> None:  # noqa: ANN401
+async def _keep_session(_connection: Any) -> None:  # noqa: ANN401 - whatever it is given
     """Skip asyncpg's reset: the services set nothing on a session, and the round trip would cost every read."""
 
 
@@ -128,40 +146,18 @@ async def listen(url: str, role: Role, channel: str, on_notify: Callable[[], Non
     `on_notify` is called after each connect too, since notifications may have been missed before it.
     """
     backoff = Backoff()
-    while True:
-        try:
-            await _listen_once(url, role, channel, on_notify, backoff)
-        except FAILURES as error:
-            logger.debug("cannot listen on %s: %s", channel, error)
-        await backoff.sleep()
 
+    async def listen_once() -> None:
+        async with connected(url, role) as connection:
+            lost = asyncio.Event()
+            connection.add_termination_listener(lambda _connection: lost.set())
+            await connection.add_listener(channel, lambda *_: on_notify())
+            backoff.reset()
+            on_notify()
+            await lost.wait()
+            logger.warning("the connection that listens on %s was lost", channel)
 
-async def _listen_once(url: str, role: Role, channel: str, on_notify: Callable[[], None], backoff: "Backoff") -> None:
-    connection = await connect(url, role)
-    lost = asyncio.Event()
-    try:
-        connection.add_termination_listener(lambda _connection: lost.set())
-        await connection.add_listener(channel, lambda *_: on_notify())
-        backoff.reset()
-        on_notify()
-        await lost.wait()
-        logger.warning("the connection that listens on %s was lost", channel)
-    finally:
-        connection.terminate()
+    def not_listening(error: Exception) -> None:
+        logger.debug("cannot listen on %s: %s", channel, error)
 
-
-class Backoff:
-    """Waits that double from `first` to `most` seconds, each with jitter, so that many clients do not come at once."""
-
-    def __init__(self, *, first: float = 0.05, most: float = 2.0) -> None:
-        self._first, self._most = first, most
-        self._next = first
-
-    def reset(self) -> None:
-        """Start again from the shortest wait."""
-        self._next = self._first
-
-    async def sleep(self) -> None:
-        """Wait, and make the next wait longer."""
-        await asyncio.sleep(self._next * random.uniform(0.5, 1.0))  # noqa: S311 - jitter needs no secrecy
-        self._next = min(self._next * 2, self._most)
+    await retry_forever(listen_once, FAILURES, not_listening, backoff)

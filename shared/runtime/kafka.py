@@ -1,4 +1,4 @@
-"""Kafka as the services see it: does a broker answer, and is the topic as the log needs it."""
+"""Whether a Kafka broker answers, and a topic that fits the log."""
 
 import contextlib
 import logging
@@ -51,7 +51,7 @@ async def _ensure_partitions(admin: Any, topic: str, partitions: int) -> None:  
     found = len(described["partitions"])
     # A topic that was just made may not be known yet, and has none then.
     if found and found < partitions:
-        # As a broker makes it by itself, from somebody's question about a topic that was deleted.
+        # A broker that creates topics by itself makes this one with too few as soon as a client asks for it.
         try:
             await admin.create_partitions({topic: NewPartitions(partitions)})
         except BrokerResponseError as error:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from shared.runtime import environment
+from shared.runtime.layout import EarlierLayout, refuse_earlier
 from shared.runtime.repeats import Repeats
 from shared.runtime.settings import Settings
 
@@ -30,11 +31,16 @@ def run(main: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
         sys.exit("LAURELS_DATABASE_URL is not set: this service needs a PostgreSQL. `laurels up` brings its own.")
     configure_logging(settings)
     try:
-        uvloop.run(main(settings))
-    except PortTaken as error:
+        uvloop.run(_start(main, settings))
+    except (PortTaken, EarlierLayout) as error:
         sys.exit(str(error))
     except (KeyboardInterrupt, asyncio.CancelledError):
         pass
+
+
+async def _start(main: Callable[[Settings], Coroutine[Any, Any, None]], settings: Settings) -> None:
+    await refuse_earlier(settings.database_url)
+    await main(settings)
 
 
 def load_settings() -> Settings:

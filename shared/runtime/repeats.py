@@ -1,4 +1,4 @@
-"""Keeps a message that comes again and again from filling the log."""
+"""Keeps a repeated message from filling the service's log."""
 
 import logging
 from collections import OrderedDict

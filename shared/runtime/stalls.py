@@ -1,4 +1,4 @@
-"""Finds what makes no progress though it has something to do, from positions that are looked at again and again."""
+"""Detects stalls: work that is behind and whose position does not change."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from shared.runtime.database import FAILURES, Connection, Pool
 logger = logging.getLogger(__name__)
 
 STALL_SECONDS: Final = 30.0
-"""So long without progress is a fault; retries and takeovers are over by then."""
+"""Seconds without progress after which it is a stall; retries and takeovers are over by then."""
 LOOK_SECONDS: Final = 1.0
 
 Key = TypeVar("Key")
@@ -48,7 +48,7 @@ class Stalls(Generic[Key]):
 
 
 async def keep_looking(pool: Pool, look: Callable[[Connection], Awaitable[None]]) -> None:
-    """Look every LOOK_SECONDS until cancelled; what the database's absence hides is its own check's matter."""
+    """Look every LOOK_SECONDS until cancelled; the database check reports a database that is away."""
     while True:
         try:
             async with pool.acquire() as connection:

@@ -46,16 +46,16 @@ def test_an_export_fills_another_database(composed: Project) -> None:
     there = ("run", "--rm", "-T", "-e", ELSEWHERE)
     composed.compose(*there, "migrate")
 
-    assert "events are restored" in composed.compose(*there, "laurels", "restore", "log.zst").stdout
+    assert "events are restored" in composed.compose(*there, "laurels", "restore", "--yes", "log.zst").stdout
     assert printed == composed.compose(*there, "laurels", "export", "-").stdout
 
 
 def test_the_topic_and_the_quarantine_are_at_hand(composed: Project) -> None:
     """The log is published again, and what is in quarantine is listed; what is not there is one sentence."""
-    assert "publishes again from position 1" in composed.operate("republish")
+    assert "publishes again from position 1" in composed.operate("republish", "--yes")
     assert "Nothing is in quarantine" in composed.operate("quarantine", "list")
-    for command in ("show", "retry", "drop"):
-        assert "1" in composed.operate("quarantine", command, "1", fails=True)
+    for command in (["show"], ["retry"], ["drop", "--yes"]):
+        assert "1" in composed.operate("quarantine", *command, "1", fails=True)
 
 
 def test_operators_reach_admin_with_their_token(composed: Project) -> None:

@@ -190,13 +190,13 @@ def test_a_restored_instance_is_the_same_and_goes_on(fresh_laurels: Make, tmp_pa
         assert f"{head(source)} events are in" in succeeds(source, "export", file)
         target = fresh_laurels(LAURELS_PARTITIONS=str(partitions))
 
-        assert f"{head(source)} events are restored" in succeeds(target, "restore", file)
+        assert f"{head(source)} events are restored" in succeeds(target, "restore", "--yes", file)
 
         found = everything(target)
         for part, value in expected.items():
             assert value == found[part], part
         assert [] == fetch(target, MISPLACED)
-        assert "only an empty instance can be filled" in fails(target, "restore", file)
+        assert "only an empty instance can be filled" in fails(target, "restore", "--yes", file)
         assert_keys_still_hold(source, target)
         assert_commands_go_on(target)
 
@@ -270,17 +270,19 @@ def test_a_file_that_is_not_whole_leaves_nothing(fresh_laurels: Make, tmp_path: 
         (tmp_path / f"{name}.ndjson").write_bytes(lines.replace(*change))
     target = fresh_laurels()
 
-    assert "cut.zst was not restored: it is cut off" in fails(target, "restore", tmp_path / "cut.zst")
-    assert f"line {head(source)}: it is not JSON" in fails(target, "restore", tmp_path / "cut.ndjson")
-    assert "missing.gz cannot be read" in fails(target, "restore", tmp_path / "missing.gz")
-    assert "line 1: 'user_timezone' is refused" in fails(target, "restore", tmp_path / "zone.ndjson")
-    assert "en, ru (LAURELS_LANGUAGES)" in fails(target, "restore", tmp_path / "language.ndjson")
-    assert "line 1: it was recorded in the future" in fails(target, "restore", tmp_path / "time.ndjson")
-    assert "empty.ndjson was not restored: there is no event" in fails(target, "restore", tmp_path / "empty.ndjson")
+    assert "cut.zst was not restored: it is cut off" in fails(target, "restore", "--yes", tmp_path / "cut.zst")
+    assert f"line {head(source)}: it is not JSON" in fails(target, "restore", "--yes", tmp_path / "cut.ndjson")
+    assert "missing.gz cannot be read" in fails(target, "restore", "--yes", tmp_path / "missing.gz")
+    assert "line 1: 'user_timezone' is refused" in fails(target, "restore", "--yes", tmp_path / "zone.ndjson")
+    assert "en, ru (LAURELS_LANGUAGES)" in fails(target, "restore", "--yes", tmp_path / "language.ndjson")
+    assert "line 1: it was recorded in the future" in fails(target, "restore", "--yes", tmp_path / "time.ndjson")
+    assert "empty.ndjson was not restored: there is no event" in fails(
+        target, "restore", "--yes", tmp_path / "empty.ndjson"
+    )
 
     assert 0 == head(target)
     assert [] == [*fetch(target, "SELECT FROM events"), *fetch(target, "SELECT FROM write_model.users")]
-    succeeds(target, "restore", file)
+    succeeds(target, "restore", "--yes", file)
     assert head(source) == head(target)
 
 

@@ -349,7 +349,7 @@ def test_a_rebuild_from_kafka_where_there_is_none_is_one_sentence(small: Laurels
     refused = run(["laurels", "rebuild", "--transport", "kafka"], environment=environment)
 
     assert "Kafka cannot be read" in told(1, refused)
-    told(0, small.operate("rebuild", "--drop"))
+    told(0, small.operate("rebuild", "--drop", "--yes"))
     assert before == generations(small)
 
 
@@ -364,7 +364,7 @@ def test_a_rebuild_over_http_tells_why_it_failed(small: Laurels) -> None:
 
     assert re.fullmatch(r"Kafka cannot be read at 127\.0\.0\.1:\d+: \w+\.", str(failed["error"]))
     assert ("kafka", None) == (failed["transport"], failed["finished_at"])
-    told(0, small.operate("rebuild", "--drop"))
+    told(0, small.operate("rebuild", "--drop", "--yes"))
     assert failed["error"] == until(small, latest(small), "dropped")["error"]
     assert before == generations(small)
 
@@ -386,5 +386,5 @@ def test_a_dry_run_over_http_tells_what_differs(small: Laurels) -> None:
 def test_a_way_back_is_named_only_where_there_is_one(small: Laurels) -> None:
     """After `rebuild` a rollback is offered, after `rebuild --keep 0` it is not."""
     assert "`laurels rollback` goes back" in told(0, small.operate("rebuild"))
-    assert "rollback" not in told(0, small.operate("rebuild", "--keep", "0"))
+    assert "rollback" not in told(0, small.operate("rebuild", "--keep", "0", "--yes"))
     assert {live(small): "live"} == generations(small)

@@ -13,8 +13,7 @@ import asyncpg
 import httpx
 import pytest
 
-from all_in_one import embedded_postgres
-from all_in_one.embedded_postgres import EmbeddedPostgres
+from all_in_one.embedded_postgres import EmbeddedPostgres, processes
 from all_in_one.migrations import migrate
 from shared.http.checks import writable
 from shared.runtime.database import Role, open_pool
@@ -46,7 +45,7 @@ def until_ready(service: Service) -> None:
 @contextmanager
 def hanging(cluster: Path) -> Iterator[None]:
     """Stop every process of a PostgreSQL, as a hanging disk or a paused machine does, while the block runs."""
-    stopped = embedded_postgres._servers(cluster)
+    stopped = processes.servers(cluster)
     _signal(stopped, signal.SIGSTOP)
     try:
         yield

@@ -45,7 +45,7 @@ def test_nobody_notices_a_rebuild_or_a_rollback(fresh_laurels: Make) -> None:
 
     # The tables go that reads were served from a moment ago.
     with at_work(laurels, names):
-        assert last + 1 == served_after_command(laurels, "rebuild", "--keep", "0")
+        assert last + 1 == served_after_command(laurels, "rebuild", "--keep", "0", "--yes")
     assert {last + 1: "live"} == generations(laurels)
     assert "No generation stands by" in told(1, laurels.operate("rollback"))
     status = json.loads(told(0, laurels.operate("status", "--json")))

@@ -129,11 +129,11 @@ def test_what_a_killed_rebuild_left_can_be_dropped(on_the_log: Laurels) -> None:
     loaded = fetch(on_the_log, f"SELECT DISTINCT position FROM progress WHERE generation = {new}")  # noqa: S608 - a number
     assert [RANGE] == [row["position"] for row in loaded]
 
-    assert f"Generation {new} was dropped." in told(0, on_the_log.operate("rebuild", "--drop"))
+    assert f"Generation {new} was dropped." in told(0, on_the_log.operate("rebuild", "--drop", "--yes"))
 
     assert before == generations(on_the_log)
     assert "dropped" == state_of(on_the_log, new)
-    assert "No rebuild was interrupted." in told(0, on_the_log.operate("rebuild", "--drop"))
+    assert "No rebuild was interrupted." in told(0, on_the_log.operate("rebuild", "--drop", "--yes"))
 
 
 @pytest.mark.xdist_group("embedded")
@@ -147,7 +147,7 @@ def test_a_rollback_never_goes_to_what_a_killed_rebuild_left(on_the_log: Laurels
     told(0, on_the_log.operate("rollback"))
 
     assert kept == live(on_the_log)
-    told(0, on_the_log.operate("rebuild", "--drop"))
+    told(0, on_the_log.operate("rebuild", "--drop", "--yes"))
     assert before.keys() == generations(on_the_log).keys()
     assert "dropped" == state_of(on_the_log, new)
 
@@ -157,7 +157,7 @@ def test_a_rebuild_that_died_after_its_switch_is_not_dropped(on_the_log: Laurels
     """What reads are served from stays, though nobody has noted that the rebuild is done."""
     new = die(on_the_log, "after the switch")
 
-    assert "No rebuild was interrupted." in told(0, on_the_log.operate("rebuild", "--drop"))
+    assert "No rebuild was interrupted." in told(0, on_the_log.operate("rebuild", "--drop", "--yes"))
 
     assert new == live(on_the_log)
     assert "done" == state_of(on_the_log, new)
@@ -187,7 +187,7 @@ def test_a_dry_run_leaves_what_a_killed_rebuild_left(on_the_log: Laurels) -> Non
 
     assert f"An interrupted rebuild left generation {new}" in refused
     assert before == generations(on_the_log)
-    told(0, on_the_log.operate("rebuild", "--drop"))
+    told(0, on_the_log.operate("rebuild", "--drop", "--yes"))
     dry = die(on_the_log, "in the indexes", "--dry-run")
     assert f"Dropped generation {dry}" in told(0, on_the_log.operate("rebuild", "--dry-run", "--projection", "totals"))
 

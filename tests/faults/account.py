@@ -12,7 +12,7 @@ import asyncpg
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from command_api.relay import BATCH_LIMIT
+from command_api.relay.publishing import BATCH_LIMIT
 from projector.verification import verify
 from shared.events import codec
 from shared.events.cloudevents import MalformedRecord, from_record

@@ -17,7 +17,7 @@ import httpx
 from all_in_one.embedded_postgres import EmbeddedPostgres, find_running
 from tests.faults.proxy import Proxy
 from tests.support.kafka import KafkaBroker, start_broker
-from tests.support.processes import Service, free_port, start
+from tests.support.processes import UNMEASURED, Service, free_port, start
 
 TOPIC = "laurels.events"
 SESSION_TIMEOUT_MS = 2_000
@@ -40,7 +40,9 @@ class Part:
 
     def start(self) -> None:
         """Start it, on the port that it always has."""
-        self.service = start(self.name, self.command, environment=self.environment, folder=self.folder, port=self.port)
+        self.service = start(
+            self.name, self.command, environment={**self.environment, **UNMEASURED}, folder=self.folder, port=self.port
+        )
 
     @property
     def pid(self) -> int:

@@ -21,7 +21,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from all_in_one.embedded_postgres import EmbeddedPostgres
-from command_api.relay import LEASE_SECONDS
+from command_api.relay.lease import LEASE_SECONDS
 from command_api.republishing import republish
 from shared.events.cloudevents import to_headers
 from shared.events.envelope import RecordedEvent

@@ -18,10 +18,16 @@ from typing import Any
 
 from aiokafka.errors import CorruptRecordException
 
-from command_api import appender, idempotency, relay, write_model
+from command_api import group_commit, idempotency
+from command_api.decisions.achievements import DefineAchievement, TranslateAchievement
+from command_api.decisions.awards import AwardAchievement, RevokeAward
+from command_api.decisions.users import ChangeUser, CreateUser
+from command_api.relay import lease
 from projector import runner
 from projector.batch import Batch
 from projector.feeds import kafka, membership
+from shared.event_store import appending
+from shared.events.envelope import RecordedEvent
 from shared.http.server import serve
 from shared.runtime.database import Connection, OwnConnection, Role, connect
 from shared.runtime.process import run as run_process
@@ -38,7 +44,7 @@ NOTHING = "**nothing**"
 
 def no_lock_on_the_head() -> None:
     """Take the head of the log without a lock."""
-    write_model.LOCK_HEAD = write_model.LOCK_HEAD.replace("FOR UPDATE", "")
+    appending.LOCK_HEAD = appending.LOCK_HEAD.replace("FOR UPDATE", "")  # type: ignore[misc]
 
 
 def acknowledged_before_durable() -> None:
@@ -47,13 +53,13 @@ def acknowledged_before_durable() -> None:
     async def relaxed(url: str, role: Role, settings: dict[str, str]) -> OwnConnection:
         return await connect(url, role, {**settings, "synchronous_commit": "off"})
 
-    appender.connect = relaxed  # type: ignore[assignment,attr-defined]
+    group_commit.connect = relaxed  # type: ignore[assignment,attr-defined]
 
 
 def key_outside_the_transaction() -> None:
     """Remember the answer after the commit, and give events ids of their own."""
     inside = idempotency.remember
-    commit = appender.Appender._commit
+    commit = group_commit.Appender._commit
     waiting: list[Any] = []
 
     async def later(_connection: Connection, answers: Any, now: object) -> None:
@@ -67,14 +73,14 @@ def key_outside_the_transaction() -> None:
         return given
 
     idempotency.remember = later  # type: ignore[assignment]
-    idempotency.appended = nothing_appended  # type: ignore[assignment]
+    idempotency.events_with_ids = nothing_appended  # type: ignore[assignment,attr-defined]
     idempotency._digest = lambda _key, _fingerprint: uuid.uuid4().bytes  # type: ignore[assignment]
-    appender.Appender._commit = commit_then_remember  # type: ignore[method-assign]
+    group_commit.Appender._commit = commit_then_remember  # type: ignore[method-assign]
 
 
-async def nothing_appended(_connection: Connection, _ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Any]:
+async def nothing_appended(_connection: Connection, _ids: Sequence[uuid.UUID]) -> list[RecordedEvent]:
     """Find no event by its id."""
-    return {}
+    return []
 
 
 def checkpoint_outside_the_transaction() -> None:
@@ -123,21 +129,24 @@ def no_fencing() -> None:
 
 def relay_without_its_epoch() -> None:
     """Publish beside another relay, and advance the checkpoint without a check of the lease."""
-    relay.MOVE = relay.MOVE.replace("WHERE epoch = $1", "WHERE $1::bigint IS NOT NULL")  # type: ignore[misc]
-    relay.MAY_WORK = "SELECT $1::float IS NOT NULL"  # type: ignore[misc]
+    lease.MOVE = lease.MOVE.replace("WHERE epoch = $1", "WHERE $1::bigint IS NOT NULL")  # type: ignore[misc]
+    lease.MAY_WORK = "SELECT $1::float IS NOT NULL"  # type: ignore[misc]
 
 
 def decisions_that_raise() -> None:
     """Let every hundredth decision raise."""
     numbers = itertools.count(1)
-    sound = appender.decide  # type: ignore[attr-defined]
 
-    def sometimes(command: Any, state: Any) -> Any:
-        if next(numbers) % 100 == 0:
-            raise RuntimeError("the hundredth")
-        return sound(command, state)
+    def sometimes(decide: Any) -> Any:
+        def decide_or_raise(command: Any, state: Any) -> Any:
+            if next(numbers) % 100 == 0:
+                raise RuntimeError("the hundredth")
+            return decide(command, state)
 
-    appender.decide = sometimes  # type: ignore[attr-defined]
+        return decide_or_raise
+
+    for command in (CreateUser, ChangeUser, DefineAchievement, TranslateAchievement, AwardAchievement, RevokeAward):
+        command.decide = sometimes(command.decide)  # type: ignore[method-assign]
 
 
 def records_believed_over_the_log() -> None:
@@ -216,8 +225,7 @@ def _start(twin: str, module: str, arguments: list[str]) -> None:
     if module == "cli.main":
         importlib.import_module(module).main()
         return
-    name = "command_api.relay" if module.endswith("relay") else f"{module}.main"
-    app = importlib.import_module(name).app
+    app = importlib.import_module(f"{module}.main").app
     run_process(lambda settings: serve(app(settings), settings))
 
 

@@ -8,7 +8,7 @@ import httpx
 import orjson
 import pytest
 
-from command_api.routes.bulk import CHUNK
+from command_api.routes.bulk.chunks import CHUNK
 from tests.support.command_side import command_side, connected, held_head, until_it_waits
 
 # A chunk with a certain user finds the disk full, which passes: a producer comes again.

@@ -18,14 +18,15 @@ import asyncpg
 import psutil
 import pytest
 
-from all_in_one import embedded_postgres
 from all_in_one.embedded_postgres import (
     Connection,
     EmbeddedPostgres,
     EmbeddedPostgresError,
     find_binaries,
     find_running,
+    processes,
 )
+from all_in_one.embedded_postgres import binaries as binaries_module
 
 IS_ROOT = os.geteuid() == 0
 only_root = pytest.mark.skipif(not IS_ROOT, reason="only root has to change the user")
@@ -119,7 +120,7 @@ def line_of(process: subprocess.Popen[str]) -> str:
 
 def is_alive(pid: int) -> bool:
     """Tell whether the process runs; a zombie does not."""
-    return pid in embedded_postgres._postgres_processes()
+    return pid in processes.postgres_processes()
 
 
 def copy_of_wheel(folder: Path) -> Path:
@@ -187,14 +188,14 @@ async def test_stop_is_quick_and_may_be_repeated(tmp_path: Path) -> None:
 
 async def test_a_server_that_does_not_listen_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A postmaster that answers no signal, and its children, are gone after stop."""
-    monkeypatch.setattr(embedded_postgres, "FAST_STOP_SECONDS", 0.2)
-    monkeypatch.setattr(embedded_postgres, "HARD_STOP_SECONDS", 0.5)
+    monkeypatch.setattr(processes, "FAST_STOP_SECONDS", 0.2)
+    monkeypatch.setattr(processes, "HARD_STOP_SECONDS", 0.5)
     server = EmbeddedPostgres(tmp_path)
     await server.start()
     assert server.pid is not None
     os.kill(server.pid, signal.SIGSTOP)
     await server.stop()
-    assert embedded_postgres._servers(tmp_path / "cluster") == []
+    assert processes.servers(tmp_path / "cluster") == []
 
 
 async def test_the_terminal_does_not_reach_the_server(tmp_path: Path) -> None:
@@ -240,7 +241,7 @@ async def test_an_orphan_ends_by_itself(tmp_path: Path) -> None:
         orphan = int(line_of(parent).removeprefix("started: "))
         parent.kill()
         parent.wait()
-        await eventually(lambda: not embedded_postgres._servers(tmp_path / "cluster"))
+        await eventually(lambda: not processes.servers(tmp_path / "cluster"))
     assert not is_alive(orphan)
     assert "database system is shut down" in (tmp_path / "postgres.log").read_text()
     assert find_running(tmp_path) is None
@@ -284,7 +285,7 @@ async def test_losing_everything_at_once_loses_nothing_committed(tmp_path: Path)
         connection = find_running(tmp_path)
         assert connection is not None
         await run_sql(connection, "CREATE TABLE kept AS SELECT 42 AS value")
-        for pid in (parent.pid, *embedded_postgres._servers(tmp_path / "cluster")):
+        for pid in (parent.pid, *processes.servers(tmp_path / "cluster")):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         parent.wait()
@@ -446,9 +447,9 @@ async def test_both_ways_to_list_processes_agree(tmp_path: Path) -> None:
         pytest.skip("there is no ps on this system")
     server = EmbeddedPostgres(tmp_path)
     async with running(server):
-        told = dict(embedded_postgres._commands_by_ps())
+        told = dict(processes.commands_by_ps())
         assert server.pid is not None
-        assert embedded_postgres._cluster_name(tmp_path / "cluster") in told[server.pid]
+        assert processes.cluster_name(tmp_path / "cluster") in told[server.pid]
 
 
 @only_root
@@ -474,7 +475,7 @@ async def test_binaries_below_a_private_folder_of_root(
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
     binaries = copy_of_wheel(private)
-    monkeypatch.setattr(embedded_postgres, "CACHE_FOLDERS", (public_folder / "cache",))
+    monkeypatch.setattr(binaries_module, "CACHE_FOLDERS", (public_folder / "cache",))
     for _ in range(2):
         async with running(EmbeddedPostgres(tmp_path / "data", bin_dirs=[binaries])) as connection:
             assert await run_sql(connection, "SELECT 1") == 1
@@ -492,7 +493,7 @@ async def test_a_cache_that_others_could_have_filled_is_not_used(
     trap = public_folder / "cache"
     trap.mkdir()
     trap.chmod(0o777)
-    monkeypatch.setattr(embedded_postgres, "CACHE_FOLDERS", (trap,))
+    monkeypatch.setattr(binaries_module, "CACHE_FOLDERS", (trap,))
     with pytest.raises(EmbeddedPostgresError, match="start it as an ordinary user"):
         await EmbeddedPostgres(tmp_path / "data", bin_dirs=[binaries]).start()
     assert list(trap.iterdir()) == []

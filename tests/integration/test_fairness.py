@@ -8,9 +8,9 @@ import httpx
 import orjson
 import pytest
 
-from command_api import appender, waiting
-from command_api.routes.bulk import CHUNK
-from tests.support.command_side import beside, command_side, connected, held_head, until_it_waits
+from command_api import group_commit, waiting
+from command_api.routes.bulk.chunks import CHUNK
+from tests.support.command_side import beside, command_side, connected, held_head, service_of, until_it_waits
 
 LIMIT = 10
 MORE = 5
@@ -51,13 +51,14 @@ async def until_queued(client: httpx.AsyncClient, count: int) -> None:
     """Wait until so many chunks are in the queue, beside the one that is being committed."""
     transport = client._transport
     assert isinstance(transport, httpx.ASGITransport)
-    while len(transport.app.state.commands.appender._bulks) < count:  # type: ignore[attr-defined]  # noqa: ASYNC110
+    appender = service_of(transport.app).appender
+    while len(appender._bulks) < count:  # noqa: ASYNC110 - another task moves it
         await asyncio.sleep(0.01)
 
 
 async def test_a_full_queue_is_a_503_for_who_filled_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The client that fills the queue of single commands is told to come back; another is served."""
-    monkeypatch.setattr(appender, "QUEUE_LIMIT", LIMIT)
+    monkeypatch.setattr(group_commit, "QUEUE_LIMIT", LIMIT)
     async with command_side(tmp_path / "data") as (greedy, url), connected(url) as admin:
         other = beside(greedy, "10.0.0.2")
         async with held_head(url):

@@ -165,7 +165,7 @@ def test_what_is_dropped_stays_missing(fresh_laurels: Callable[..., Laurels]) ->
     first, second = quarantined(laurels)
     page, rest = operate(laurels, "list", "--limit", "1"), operate(laurels, "list", "--after", str(first))
 
-    dropped, again = operate(laurels, "drop", str(first)), operate(laurels, "drop", str(first))
+    dropped, again = (operate(laurels, "drop", "--yes", str(first)) for _ in range(2))
     shown = operate(laurels, "show", str(first))
 
     assert f"--after {first}" in page[1]

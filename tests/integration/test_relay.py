@@ -299,7 +299,7 @@ def test_an_idle_relay_publishes_again_when_it_is_told_to(scene: Parts) -> None:
     last = append(api)
     wait_until_published(scene, last)
 
-    done = run(["laurels", "republish"], environment=scene.environment)
+    done = run(["laurels", "republish", "--yes"], environment=scene.environment)
     eventually(lambda: published_by(relay) == 2 * last, "everything is published again")
 
     assert 0 == done.returncode

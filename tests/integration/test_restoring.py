@@ -14,25 +14,21 @@ from hypothesis import strategies as st
 
 from all_in_one.embedded_postgres import Connection, EmbeddedPostgres
 from all_in_one.migrations import migrate
-from command_api import appender, exporting, restoring
-from command_api.appender import Submission
-from command_api.commands import (
-    AwardAchievement,
-    ChangeUser,
-    Command,
-    CreateUser,
-    DefineAchievement,
-    RevokeAward,
-    TranslateAchievement,
-)
-from command_api.exporting import recorded_events
+from command_api import group_commit, restoring
+from command_api.decisions import Command
+from command_api.decisions.achievements import DefineAchievement, TranslateAchievement
+from command_api.decisions.awards import AwardAchievement, RevokeAward
+from command_api.decisions.users import ChangeUser, CreateUser
+from command_api.group import Submission
 from command_api.restoring import BadLog, NotEmpty
 from command_api.tables import metadata
 from projector import generation
 from projector.loading import load_from_log
 from projector.verification import verify
 from shared.domain.names import Name
+from shared.event_store import reading
 from shared.event_store.log import APPENDED_CHANNEL, head_position
+from shared.event_store.reading import all_events
 from shared.events import codec
 from shared.events.envelope import RecordedEvent
 from shared.events.json_lines import to_line
@@ -130,10 +126,7 @@ class Database:
 
     async def write_model(self) -> dict[str, list[tuple[Any, ...]]]:
         """Return the rows of every table that decisions rest on."""
-        return {
-            table.name: sorted(await self.fetch(f"SELECT * FROM {table.fullname}"))  # noqa: S608 - our own names
-            for table in WRITE_MODEL
-        }
+        return {table.name: sorted(await self.fetch(f"SELECT * FROM {table.fullname}")) for table in WRITE_MODEL}  # noqa: S608 - put together from constants
 
     async def everything(self) -> list[object]:
         """Return all that the command side works with, but partitions."""
@@ -226,7 +219,7 @@ def commands_of(history: History) -> Iterator[Command]:
 
 async def append(database: Database, history: History) -> None:
     """Let the command side record a history, three commands a group."""
-    async with appender.running(database.url) as (writer, _):
+    async with group_commit.running(database.url) as (writer, _):
         commands = list(commands_of(history))
         for first in range(0, len(commands), 3):
             answers = await writer.submit_many([Submission(command) for command in commands[first : first + 3]])
@@ -235,7 +228,7 @@ async def append(database: Database, history: History) -> None:
 
 async def export(database: Database) -> list[bytes]:
     upto = await head_position(database.command)
-    return [to_line(event) async for events in recorded_events(database.command, upto) for event in events]
+    return [to_line(event) async for events in all_events(database.command, upto) for event in events]
 
 
 def restore(database: Database, lines: Iterable[bytes]) -> int:
@@ -298,10 +291,10 @@ def test_an_export_ends_where_the_log_ended_when_it_began(
     synchronously(append(source, RICH))
 
     async def positions(upto: int) -> list[int]:
-        return [event.position async for events in recorded_events(source.command, upto) for event in events]
+        return [event.position async for events in all_events(source.command, upto) for event in events]
 
     for batch in (1, 3, 1_000):
-        monkeypatch.setattr(exporting, "BATCH", batch)
+        monkeypatch.setattr(reading, "BATCH", batch)
         for upto in (0, 1, 9, len(RICH)):
             assert list(range(1, upto + 1)) == synchronously(positions(upto))
 
@@ -497,7 +490,7 @@ def test_a_changed_log_is_refused_or_as_good_as_any(databases: tuple[Database, D
 
 async def go_on(database: Database) -> None:
     """Give commands of every kind, then build the read models and verify them."""
-    async with appender.running(database.url) as (writer, _):
+    async with group_commit.running(database.url) as (writer, _):
 
         async def given(*commands: Command) -> list[int]:
             answers = await writer.submit_many([Submission(command) for command in commands])

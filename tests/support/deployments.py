@@ -17,7 +17,7 @@ import yaml
 
 from all_in_one.embedded_postgres import EmbeddedPostgres, find_running
 from tests.support.gateway import haproxy_or_skip, launch
-from tests.support.processes import ROOT, STOP_SECONDS, Service, free_port, run, start, wait_until_answers
+from tests.support.processes import ROOT, STOP_SECONDS, UNMEASURED, Service, free_port, run, start, wait_until_answers
 from tests.support.synchronously import synchronously
 
 
@@ -140,7 +140,8 @@ def scaled_out(folder: Path, bootstrap_servers: str, settings: Mapping[str, str]
     haproxy_or_skip()
     postgres = EmbeddedPostgres(folder / "postgres")
     connection = synchronously(postgres.start())
-    environment = _scaled_out_environment(connection.url, bootstrap_servers) | dict(settings)
+    # What the embedded deployment runs, and the tests of relay and projector, need not be measured once more.
+    environment = _scaled_out_environment(connection.url, bootstrap_servers) | UNMEASURED | dict(settings)
     try:
         with _composed(folder, environment) as services:
             gateway = services["gateway"][0]

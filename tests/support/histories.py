@@ -11,21 +11,15 @@ from uuid import NAMESPACE_URL, uuid5
 
 from hypothesis import strategies as st
 
-from command_api.commands import (
-    AwardAchievement,
-    ChangeUser,
-    Command,
-    CreateUser,
-    DefineAchievement,
-    RevokeAward,
-    TranslateAchievement,
-)
-from command_api.decisions import decide
+from command_api.decisions import Command
+from command_api.decisions.achievements import DefineAchievement, TranslateAchievement
+from command_api.decisions.awards import AwardAchievement, RevokeAward
 from command_api.decisions.state import Catalogue, State
+from command_api.decisions.users import ChangeUser, CreateUser
 from shared.domain.errors import DomainError
 from shared.domain.names import achievement_name, username
 from shared.events.codec import SCHEMA_VERSIONS, encode
-from shared.events.envelope import RecordedEvent, partition_of, subject
+from shared.events.envelope import RecordedEvent, partition_of
 from shared.events.types import AwardRevoked
 from tests.support.oracle import Fact
 
@@ -58,7 +52,7 @@ class Past:
         # Two events each share a time, as those of a group do.
         self.state.now = START + timedelta(minutes=17) * (self.state.position // 2)
         try:
-            event = decide(command, self.state)
+            event = command.decide(self.state)
         except DomainError:
             return
         self.state.record(event)
@@ -207,10 +201,10 @@ def recorded(history: Sequence[Fact], partitions: int) -> list[RecordedEvent]:
         RecordedEvent(
             position=position,
             event_id=uuid5(NAMESPACE_URL, str(position)),
-            partition=partition_of(subject(event), partitions),
+            partition=partition_of(event.subject, partitions),
             type=event.type,
             schema_version=SCHEMA_VERSIONS[event.type],
-            user_id=subject(event),
+            user_id=event.subject,
             data=encode(event),
             recorded_at=recorded_at,
         )

@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[2]
 START_SECONDS = 120.0
 STOP_SECONDS = 15.0
 RUN_SECONDS = 180.0
+UNMEASURED = {"COVERAGE_PROCESS_CONFIG": ""}
+"""The environment of a process whose coverage is not measured, which costs it half of its speed."""
 RESERVED_PORTS = 100
 """More than one test needs, and few enough for the files that a process may have open."""
 PR_SET_PDEATHSIG = 1
@@ -104,14 +106,19 @@ def start(
 
 
 def run(
-    command: Sequence[str], *, environment: Mapping[str, str], seconds: float = RUN_SECONDS, folder: Path = ROOT
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    seconds: float = RUN_SECONDS,
+    folder: Path = ROOT,
+    stdin: int = subprocess.DEVNULL,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command of this project, from its root or another folder, to its end, and return what it printed."""
     return subprocess.run(
         _found(command),
         cwd=folder,
         env=_clean(environment),
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         capture_output=True,
         text=True,
         timeout=seconds,

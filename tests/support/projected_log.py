@@ -18,8 +18,9 @@ from projector.loading import load_from_log, load_one
 from projector.runner import Runner
 from projector.verification import verify
 from query_api.queries import as_of, current
-from query_api.reading import Reader, Reading, open_reading_pool
+from query_api.reader import PoolReader, Reading
 from query_api.routes.explanations import STATS_FIELDS, USER_STATS
+from query_api.sessions import open_reading_pool
 from query_api.time_travel import EVERYTHING
 from shared.events.cloudevents import Consumed, from_record, to_headers
 from shared.events.envelope import RecordedEvent, partition_of
@@ -72,7 +73,9 @@ WHERE schemaname = $1 ORDER BY indexname
 class ProjectedLog:
     """One database with one runner. `held` is what the runner may write, as it stands before the next batch."""
 
-    def __init__(self, url: str, admin: OwnConnection, runner: Runner, reader: Reader, stack: AsyncExitStack) -> None:
+    def __init__(
+        self, url: str, admin: OwnConnection, runner: Runner, reader: PoolReader, stack: AsyncExitStack
+    ) -> None:
         self.url = url
         self._admin, self._runner, self._reader, self._stack = admin, runner, reader, stack
         self.held: dict[int, Held] = {}
@@ -85,7 +88,7 @@ class ProjectedLog:
         await admin.execute("SET session_replication_role = replica")
         stack = AsyncExitStack()
         pool = await stack.enter_async_context(open_reading_pool(url, size=1))
-        return cls(url, admin, await Runner.open(url, GENERATION), Reader(pool, VisibilityWatermark()), stack)
+        return cls(url, admin, await Runner.open(url, GENERATION), PoolReader(pool, VisibilityWatermark()), stack)
 
     async def reopen(self, models: Sequence[ReadModel] = READ_MODELS) -> None:
         """Have a new runner, which folds into these read models."""

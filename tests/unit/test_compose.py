@@ -2,7 +2,8 @@
 
 import importlib.util
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from shared.runtime.settings import Settings
 from tests.support.deployments import compose_services
 from tests.support.gateway import check, haproxy_or_skip
 from tests.support.processes import ROOT
+from tests.support.settings_files import COMPOSE, EXAMPLE, example
+from tests.support.settings_files import compose as passed_on
 
 OURS = {
     "migrate": ["python", "-m", "alembic", "upgrade", "head"],
@@ -23,7 +26,6 @@ OURS = {
 COPIED = re.compile(r"^COPY\s+(?!--from)(.+)\s+\S+$", re.MULTILINE)
 SET_BY_COMPOSE = {"LAURELS_HOST": "0.0.0.0", "LAURELS_PORT": "8000"}  # noqa: S104 - inside the network
 TAKEN = re.compile(r"^\$\{(\w+):-(.*)\}$")
-LISTED = re.compile(r"(?P<sentences>(?:# .+\n)+)#LAURELS_(?P<name>[A-Z_]+)=(?P<default>.*)(?:\n|$)")
 
 
 def compose() -> dict[str, Any]:
@@ -183,9 +185,12 @@ def test_the_gateway_knows_its_services() -> None:
     [
         ({}, True),
         ({"PUBLISHED_ON": "127.0.0.1", "TOKENS": "", "OPEN": "no"}, True),
+        ({"PUBLISHED_ON": "::1", "TOKENS": "", "OPEN": "no"}, True),
+        ({"PUBLISHED_ON": "[::1]", "TOKENS": "", "OPEN": "no"}, True),
+        ({"PUBLISHED_ON": "::", "TOKENS": "", "OPEN": "no"}, False),
         ({"PUBLISHED_ON": "0.0.0.0", "TOKENS": "", "OPEN": "no"}, False),  # noqa: S104 - read, not bound
-        ({"PUBLISHED_ON": "0.0.0.0", "TOKENS": "a-token-of-a-producer", "OPEN": "no"}, True),  # noqa: S104
-        ({"PUBLISHED_ON": "0.0.0.0", "TOKENS": "", "OPEN": "yes"}, True),  # noqa: S104
+        ({"PUBLISHED_ON": "0.0.0.0", "TOKENS": "a-token-of-a-producer", "OPEN": "no"}, True),  # noqa: S104 - an address that is read, not bound
+        ({"PUBLISHED_ON": "0.0.0.0", "TOKENS": "", "OPEN": "yes"}, True),  # noqa: S104 - an address that is read, not bound
     ],
     ids=str,
 )
@@ -216,14 +221,17 @@ def test_every_python_that_is_named_can_run_it() -> None:
     assert int(found[1]) >= 11
 
 
-def test_the_example_lists_exactly_the_settings() -> None:
-    """.env.example has every setting with its default and a sentence, commented out, and no other."""
-    text = (ROOT / ".env.example").read_text()
-    listed = {f"LAURELS_{found['name']}": found["default"] for found in LISTED.finditer(text)}
+@pytest.mark.parametrize(
+    ("path", "expected"), [(EXAMPLE, example), (COMPOSE, passed_on)], ids=["the example", "compose.yaml"]
+)
+def test_what_follows_from_the_settings_is_current(path: Path, expected: Callable[[], str]) -> None:
+    """Both files are as `make settings` writes them: a setting is declared in one place."""
+    assert expected() == path.read_text()
 
-    assert defaults() == listed
-    for found in LISTED.finditer(text):
-        assert found["sentences"].strip().endswith("."), found["name"]
+
+def test_every_setting_has_a_sentence() -> None:
+    """Whoever reads .env.example learns what each is for."""
+    assert [] == [name for name, field in Settings.model_fields.items() if not str(field.description).endswith(".")]
 
 
 def test_the_example_changes_nothing_when_it_is_copied() -> None:

@@ -71,10 +71,10 @@ def named_files(text: str) -> Iterator[str]:
     """Yield what looks like a file, a folder or a module of the repository."""
     for span in SPAN.findall(FENCED.sub("", text)):
         folder, module = FOLDER.fullmatch(span), MODULE.fullmatch(span)
-        if (FILE.fullmatch(span) and span not in NOT_OF_THE_REPOSITORY) or (folder and f"{folder[1]}/" in paths()):
-            yield span
-        elif module and module[1] in PACKAGES:
+        if module and module[1] in PACKAGES:
             yield span.replace(".", "/")
+        elif (FILE.fullmatch(span) and span not in NOT_OF_THE_REPOSITORY) or (folder and f"{folder[1]}/" in paths()):
+            yield span
 
 
 def is_module(name: str) -> bool:
@@ -104,7 +104,8 @@ def test_files_that_are_named_exist(document: str) -> None:
 def test_the_architecture_lists_every_decision() -> None:
     """The list of decisions has all of them, in order, under their own titles."""
     expected = []
-    for number, document in enumerate(DECISIONS, 1):
+    for document in DECISIONS:
+        number = int(Path(document).name.partition("-")[0])
         heading = text_of(document).partition("\n")[0]
         expected.append(f"{number}. [{heading.removeprefix(f'# {number}. ')}]({document.removeprefix('docs/')})")
     listed = re.findall(r"^\d+\. \[.+\]\(adr/.+\)$", text_of("docs/architecture.md"), re.MULTILINE)

@@ -12,8 +12,8 @@ from tests.support.processes import ROOT
 NAMES = Settings.model_fields
 ABSENT = Path("/no/such/folder/.env")
 TOKEN = "0123456789abcdef"  # noqa: S105 - made up
-OURS = re.compile(r"LAURELS_[A-Z_]*[A-Z]")
-MISSPELT_ON_PURPOSE = {"test_environment.py", "test_up.py"}
+OURS = re.compile(r"(?<!_)LAURELS_[A-Z_]*[A-Z]")
+MISSPELT_ON_PURPOSE = {"test_database.py", "test_environment.py", "test_up.py"}
 
 
 def refusal(environ: dict[str, str], env_file: Path = ABSENT) -> str:

@@ -8,23 +8,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cli.client import Laurels, Patience, Result, ServerError, Stage, batched, retry_after
+from cli.client import Laurels, Patience, Result, ServerError, _Retry, batched, retry_after
 from cli.demo import ACHIEVEMENTS, USERS, demo_commands
-from cli.stackexchange import (
-    Badge,
-    Dump,
-    DumpError,
-    Row,
-    Step,
-    allocate_usernames,
-    award_steps,
-    check_dump,
-    read_badge,
-    read_rows,
-    site_of,
-    user_steps,
-    was_there,
-)
+from cli.progress import Stage
+from cli.stackexchange.dump import Badge, DumpError, Row, read_badge, read_rows
+from cli.stackexchange.mapping import Dump, Step, award_steps, user_steps
+from cli.stackexchange.sending import check_dump, site_of, was_there
+from cli.stackexchange.usernames import allocate_usernames
 from shared.domain.days import local_day, longest_run, runs, zone
 from shared.domain.names import username
 
@@ -350,12 +340,17 @@ def test_some_results_are_worth_another_try(result: Result, *, expected: bool) -
     assert expected == result.transient
 
 
-def test_pauses_double_with_jitter_and_honour_the_server() -> None:
-    """A pause lies between half and all of a doubling bound, and is never shorter than the server asks."""
-    lowest, highest = Patience(dice=lambda: 0.0), Patience(dice=lambda: 1.0)
-    assert [0.25, 0.5, 1.0, 2.0, 4.0, 4.0] == [lowest.pause(n, None) for n in range(1, 7)]
-    assert [0.5, 1.0, 2.0, 4.0, 8.0, 8.0] == [highest.pause(n, None) for n in range(1, 7)]
-    assert 30.0 == highest.pause(1, 30.0)
+def test_a_pause_is_never_shorter_than_the_server_asks() -> None:
+    """What the server asks counts where it is longer than the client's own pause, which grows."""
+    passed: list[float] = []
+    outcomes = [_Retry("busy"), _Retry("busy", 30.0), _Retry("busy", 0.0), "done"]
+    patience = Patience(clock=lambda: sum(passed), sleep=passed.append)
+    with Laurels("http://127.0.0.1:9", patience=patience) as server:
+        assert "done" == server._until_it_works(lambda: outcomes.pop(0))
+    first, asked, third = passed
+    assert 0.25 <= first <= 0.5
+    assert 30.0 == asked
+    assert 1.0 <= third <= 2.0
 
 
 def test_a_server_that_never_answers_is_given_up() -> None:

@@ -1,0 +1,1 @@
+"""`laurels import stackexchange`: a data dump becomes users, achievements and awards."""

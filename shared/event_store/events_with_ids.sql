@@ -1,0 +1,2 @@
+SELECT position, event_id, partition, type, schema_version, user_id, data::text AS data, recorded_at
+FROM events WHERE event_id = ANY($1::uuid[])
