@@ -47,11 +47,11 @@ def app(
     async def start(_app: Application) -> AsyncIterator[Serving]:
         async with contextlib.AsyncExitStack() as stack:
             commands, ready = await stack.enter_async_context(command_api.main.commands(settings, watermark))
-            reads, reading = await stack.enter_async_context(query_api.main.queries(settings, watermark, alone=alone))
+            reads, found = await stack.enter_async_context(query_api.main.reading(settings, watermark, alone=alone))
             projecting, warnings = await stack.enter_async_context(projector.main.projecting(settings))
             pool = await stack.enter_async_context(open_pool(settings.database_url, Role.PROJECTOR, size=2))
             made = await stack.enter_async_context(administration(settings, pool))
-            ready.update(projecting, statistics=reading["statistics"], **(checks_too or {}))
+            ready.update(projecting, statistics=found["statistics"], **(checks_too or {}))
             if settings.transport is Transport.KAFKA:
                 _, relaying = await stack.enter_async_context(command_api.relay.main.relaying(settings))
                 ready.update(relaying)
@@ -158,7 +158,7 @@ async def _never() -> str:
 
 
 def _base_url(settings: Settings, port: int) -> str:
-    host = "localhost" if settings.host in {"127.0.0.1", "0.0.0.0", "::", "::1"} else settings.host  # noqa: S104 - compared, not bound
+    host = "localhost" if settings.host in {"127.0.0.1", "0.0.0.0", "::", "::1"} else settings.host
     return f"http://{host}:{port}"
 
 

@@ -6,8 +6,7 @@ Or under another one, to see what that would change.
 import asyncio
 import sys
 from datetime import datetime
-from types import SimpleNamespace
-from typing import Annotated, Final, cast
+from typing import Annotated, Final
 
 import uvloop
 from fastapi import FastAPI

@@ -14,11 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from projector.rebuild import ENDINGS, RUNNING, Busy, Phase, Plan, Progress, rebuild, rebuildable
 from shared.http import strict_json
-from shared.http.app import BODY_LIMIT, JSON, check_media_type, json_response, path_id, query_parameters, read_body
+from shared.http.bodies import BODY_LIMIT, check_media_type, read_body
 from shared.http.documentation import PathId, problem_responses
+from shared.http.negotiation import JSON
+from shared.http.parameters import path_id, query_parameters
 from shared.http.problems import InputError, Problem, invalid_input
 from shared.http.protection import Protection
 from shared.http.representations import Representation, to_json
+from shared.http.responses import json_response
 from shared.http.routing import Routes
 from shared.runtime.background import begin, end
 from shared.runtime.database import FAILURES, Pool
@@ -44,7 +47,7 @@ FROM rebuilds r, LATERAL (
         WHEN ({RUNNING}) THEN 'running'
         ELSE 'interrupted' END AS state
 ) AS t
-"""  # noqa: S608 - put together from constants
+"""
 ONE: Final = f"{REBUILDS} WHERE r.rebuild_id = $1"
 LATEST: Final = f"{REBUILDS} ORDER BY r.rebuild_id DESC LIMIT 100"
 
@@ -142,7 +145,7 @@ class Administration:
             await rebuild(self._settings, plan, report)
         except FAILED as error:
             if begun.done():
-                logger.error("the rebuild ended: %s", error)  # noqa: TRY400 - an operator's matter, not a bug's
+                logger.error("the rebuild ended: %s", error)
             else:
                 begun.set_exception(_refused(error) if isinstance(error, ENDINGS) else error)
         except Exception as error:
@@ -175,7 +178,7 @@ class OperatorsOnly:
         return self.administration
 
 
-def _route(model: Any, status: int, *problems: int) -> dict[str, Any]:  # noqa: ANN401 - a model or a list of them
+def _route(model: Any, status: int, *problems: int) -> dict[str, Any]:
     """Return the documentation of a route: what it answers, and with which problems."""
     answers: dict[int | str, dict[str, Any]] = {status: {"model": model}}
     return {"response_model": None, "responses": answers | problem_responses(400, 401, 403, 503, *problems)}

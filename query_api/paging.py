@@ -1,8 +1,8 @@
 """Pages of a list: `limit`, an opaque `cursor`, and the `Link` to the next page.
 
 A cursor holds the sort key of the last row shown, so it stays valid while rows are added, and a digest of the question,
-so that it is refused by any other list. It is wholly checked and not signed: who makes one up can only name a place in
-a list that they may read anyway, and processes that answer for each other need no secret in common.
+so that it is refused by any other list. It is wholly checked and not signed: a made-up one only names a position in
+a list that its client may read anyway, and the processes need no secret in common.
 """
 
 import base64
@@ -17,14 +17,12 @@ from urllib.parse import quote, urlencode
 import orjson
 from fastapi import Request
 
+from query_api.parameters import CURSOR, CURSOR_LIMIT, LIMIT, MIN_POSITION
 from shared.domain.moments import moment
+from shared.http.parameters import Given
 from shared.http.problems import InputError, Problem, invalid_input
 
-DEFAULT_LIMIT: Final = 50
-MOST: Final = 100
-CURSOR_LIMIT: Final = 256
-"""Characters of a cursor at the most; those that are given have some forty."""
-NOT_OF_THE_QUESTION: Final = frozenset({"limit", "cursor", "min_position"})
+NOT_OF_THE_QUESTION: Final = frozenset(parameter.name for parameter in (LIMIT, CURSOR, MIN_POSITION))
 
 SortKey = Callable[[object], Any]
 """Returns a value of a cursor as the query takes it. Raises ValueError for any that no row can have."""
@@ -44,7 +42,7 @@ def whole(most: int) -> SortKey:
 def instant(value: object) -> datetime:
     """Check an instant, an RFC 3339 timestamp."""
     if not isinstance(value, str):
-        raise ValueError  # noqa: TRY004 - the one error of a SortKey
+        raise ValueError
     return moment(value)
 
 
@@ -66,17 +64,17 @@ class List:
     kind: str
     keys: tuple[SortKey, ...]
 
-    def page(self, parameters: Mapping[str, str], *about: str) -> Page:
+    def page(self, given: Given, *about: str) -> Page:
         """Return the page asked for; `about` is what the path says the list is of. Raises a 400 Problem."""
-        limit = integer(parameters, "limit", 1, MOST, DEFAULT_LIMIT)
-        cursor = parameters.get("cursor")
-        return Page(limit, None if cursor is None else self._decode(cursor, self._question(parameters, about)))
+        cursor = given[CURSOR]
+        after = None if cursor is None else self._decode(cursor, self._question(given.texts, about))
+        return Page(given[LIMIT], after)
 
-    def next_link(self, request: Request, parameters: Mapping[str, str], after: Sequence[Any], *about: str) -> str:
+    def next_link(self, request: Request, given: Given, after: Sequence[Any], *about: str) -> str:
         """Return the Link header of the page that follows the row with this sort key."""
-        cursor = orjson.dumps([self._question(parameters, about), *after])
+        cursor = orjson.dumps([self._question(given.texts, about), *after])
         encoded = base64.urlsafe_b64encode(cursor).decode().rstrip("=")
-        query = urlencode({**parameters, "cursor": encoded})
+        query = urlencode({**given.texts, CURSOR.name: encoded})
         path = quote(request.scope["path"], safe="/")
         return f'<{path}/?{query}>; rel="next"'
 
@@ -94,16 +92,6 @@ class List:
             return [key(value) for key, value in zip(self.keys, found[1:], strict=True)]
         except (binascii.Error, ValueError):
             raise _bad_cursor() from None
-
-
-def integer(parameters: Mapping[str, str], name: str, least: int, most: int, default: int) -> int:
-    """Return a query parameter as a number within its bounds. Raises a 400 Problem."""
-    text = parameters.get(name)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) <= 16 and least <= int(text) <= most):  # noqa: PLR2004 - digits of 2^53
-        raise invalid_input(InputError(f"/{name}", f"This has to be an integer from {least} to {most}."))
-    return int(text)
 
 
 def _bad_cursor() -> Problem:

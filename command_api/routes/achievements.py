@@ -7,8 +7,8 @@ from command_api.routes.documentation import command_route
 from command_api.schemas.achievements import NewAchievement, NewTranslation
 from shared.domain.errors import InvalidInput
 from shared.http import representations
-from shared.http.app import path_id
 from shared.http.documentation import PathId, PathLanguage
+from shared.http.parameters import path_id
 from shared.http.routing import Routes
 
 routes = Routes[Service](tag="achievements")

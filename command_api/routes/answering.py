@@ -17,7 +17,8 @@ from command_api.idempotency import keyed
 from command_api.schemas.fields import Context, idempotency_key
 from command_api.waiting import Overloaded, Turns
 from shared.http import problems, strict_json
-from shared.http.app import query_parameters, read_json
+from shared.http.bodies import read_json
+from shared.http.parameters import query_parameters
 from shared.http.prefer import Preferences, preferences
 from shared.http.problems import InputError, Problem
 from shared.http.routing import PREFIX
@@ -79,11 +80,11 @@ async def respond(service: Service, request: Request, answer: Answer, location: 
     headers = {}
     if answer.replayed:
         headers["Idempotency-Replayed"] = "true"
-    if answer.status >= 400:  # noqa: PLR2004 - where HTTP's errors begin
+    if answer.status >= 400:
         return Response(answer.body, answer.status, headers, problems.MEDIA_TYPE)
     if answer.position is not None:
         headers |= await position_headers(service, request, answer.position)
-    if location and answer.status == 201:  # noqa: PLR2004 - Created
+    if location and answer.status == 201:
         headers["Location"] = PREFIX + location.format_map(_Quoted(json.loads(answer.body)))
     return Response(answer.body, answer.status, headers, "application/json" if answer.body else None)
 

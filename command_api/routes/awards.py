@@ -7,8 +7,10 @@ from command_api.routes.documentation import command_route
 from command_api.schemas.awards import NewAward, Revocation
 from shared.domain.names import lookup_key
 from shared.http import representations, strict_json
-from shared.http.app import BODY_LIMIT, JSON, check_media_type, path_id, read_body
+from shared.http.bodies import BODY_LIMIT, check_media_type, read_body
 from shared.http.documentation import PathId, PathUsername
+from shared.http.negotiation import JSON
+from shared.http.parameters import path_id
 from shared.http.routing import Routes
 
 routes = Routes[Service](tag="awards")

@@ -32,10 +32,16 @@ def as_of(question: str) -> str:
 def response(question: str, asked: str) -> str:
     """Return the statement that answers a question with the generation and the Read-Position of the same snapshot.
 
-    `asked` is the relation of those who ask, numbered.
+    `asked` is a relation of numbered lookups.
     """
     pieces = {"served": SERVED, "asked": asked, "question": question}
     return PIECE.sub(lambda found: pieces[found[1]], _read("response.sql"))
+
+
+@cache
+def version() -> str:
+    """Return the statement that asks for the version of the read models."""
+    return PIECE.sub(SERVED, _read("version.sql"))
 
 
 def _with_pieces(text: str) -> str:

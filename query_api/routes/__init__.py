@@ -1,8 +1,10 @@
 """The reads, by path."""
 
 from query_api.routes import achievements, awards, explanations, statistics, streaks, users
+from shared.http.routing import joined
 
-PARTS = (statistics, streaks, achievements, users, awards, explanations)
+CACHED = joined((statistics.routes, streaks.routes))
+"""Reads whose responses are cached."""
 
 # Literal paths go before those with parameters.
-ROUTES = [route for part in PARTS for route in part.router.routes]
+ROUTES = joined((CACHED, achievements.routes, users.routes, awards.routes, explanations.routes))

@@ -5,43 +5,44 @@ from typing import Any
 from fastapi import Request, Response
 
 from query_api import time_travel
-from query_api.answering import answer, nothing, parameters, service, shown
+from query_api.answering import Queries, asked, columns_of, not_found, respond, shown
+from query_api.parameters import AS_OF, INCLUDE_UNAWARDED, KNOWN_AT, MIN_POSITION
 from query_api.queries import as_of, current
-from query_api.reading import Reading
+from query_api.reader import Reading
 from query_api.routes.documentation import read_route
-from shared.domain.errors import InvalidInput, NoAwards
+from shared.domain.errors import NoAwards
 from shared.http import representations
-from shared.http.app import api_router
+from shared.http.parameters import Parameters
+from shared.http.routing import Routes
 from shared.runtime.database import Record
 
-router = api_router("/users/achievements-stats", tag="statistics")
+routes = Routes[Queries]("/users/achievements-stats", tag="statistics")
 
-MAX_COUNT_FIELDS = ("user_id", "username", "total_achievements", "tied_users")
-MAX_POINTS_FIELDS = ("user_id", "username", "total_points", "tied_users")
-BOOLEANS = {"true": True, "false": False}
-PARAMETERS = ("include_unawarded", *time_travel.NAMES)
+MAX_COUNT_FIELDS = columns_of(representations.MaxCount)
+MAX_POINTS_FIELDS = columns_of(representations.MaxPoints)
+PARAMETERS = Parameters(INCLUDE_UNAWARDED, AS_OF, KNOWN_AT, MIN_POSITION)
 
 
-@router.get("/max-count", **read_route(representations.MaxCount, *PARAMETERS, problems=(404,), hot=True))
-async def max_count(request: Request) -> Response:
+@routes.get("/max-count", **read_route(representations.MaxCount, PARAMETERS, 404, cached=True))
+async def max_count(queries: Queries, request: Request) -> Response:
     """Tell who holds most achievements."""
-    reading = await _read(request, "max_count")
+    reading = await _read(queries, request, "max_count")
     row = reading.rows[0]
-    return answer(reading, shown(row, MAX_COUNT_FIELDS))
+    return respond(reading, shown(row, MAX_COUNT_FIELDS))
 
 
-@router.get("/max-points", **read_route(representations.MaxPoints, *PARAMETERS, problems=(404,), hot=True))
-async def max_points(request: Request) -> Response:
+@routes.get("/max-points", **read_route(representations.MaxPoints, PARAMETERS, 404, cached=True))
+async def max_points(queries: Queries, request: Request) -> Response:
     """Tell who has most points."""
-    reading = await _read(request, "max_points")
+    reading = await _read(queries, request, "max_points")
     row = reading.rows[0]
-    return answer(reading, shown(row, MAX_POINTS_FIELDS))
+    return respond(reading, shown(row, MAX_POINTS_FIELDS))
 
 
-@router.get("/max-min-difference", **read_route(representations.Difference, *PARAMETERS, problems=(404,), hot=True))
-async def max_min_difference(request: Request) -> Response:
+@routes.get("/max-min-difference", **read_route(representations.Difference, PARAMETERS, 404, cached=True))
+async def max_min_difference(queries: Queries, request: Request) -> Response:
     """Tell between whom the difference of points is greatest and smallest."""
-    reading = await _read(request, "max_min_difference")
+    reading = await _read(queries, request, "max_min_difference")
     row = reading.rows[0]
     closest = {"higher_points_user": _user(row, "higher"), "lower_points_user": _user(row, "lower")}
     body = {
@@ -53,21 +54,19 @@ async def max_min_difference(request: Request) -> Response:
         "min_difference": row["min_difference"],
         "users_with_min_difference": closest if row["min_difference"] is not None else None,
     }
-    return answer(reading, body)
+    return respond(reading, body)
 
 
-async def _read(request: Request, question: str) -> Reading:
-    given = await parameters(request, *PARAMETERS)
-    everybody = BOOLEANS.get(given.get("include_unawarded", "false"))
-    if everybody is None:
-        raise InvalidInput("/include_unawarded", "This has to be true or false.")
-    then = await time_travel.asked_for(request, given)
+async def _read(queries: Queries, request: Request, question: str) -> Reading:
+    given = await asked(queries, request, PARAMETERS)
+    everybody = given[INCLUDE_UNAWARDED]
+    then = await time_travel.asked_for(queries, request, given)
     if then:
-        reading = await time_travel.recompute(request, then, as_of(question), everybody)
+        reading = await time_travel.recompute(queries.reader, then, as_of(question), everybody)
     else:
-        reading = await service(request).reader.read(current(question), everybody)
+        reading = await queries.reader.read(current(question), everybody)
     if not reading.rows:
-        raise nothing(reading, NoAwards(_nobody(everybody=everybody, past=then is not None)))
+        raise not_found(reading, NoAwards(_nobody(everybody=everybody, past=then is not None)))
     return reading
 
 

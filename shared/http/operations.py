@@ -11,10 +11,10 @@ from fastapi.responses import FileResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from shared.http.api_map import document
-from shared.http.app import json_response, problem_response
 from shared.http.exposition import Exposition
 from shared.http.problems import unavailable
 from shared.http.representations import to_json
+from shared.http.responses import json_response, problem_response
 
 Check = Callable[[], Awaitable[str | None]]
 """Returns None when a thing that the service needs is there, else what is wrong, in a few words."""

@@ -1,6 +1,7 @@
 """Routes are declared as functions of what they work with, and made when a composition root has it."""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
 from types import MethodType
 from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar
 
@@ -21,7 +22,7 @@ class Route(APIRoute):
     FastAPI documents it; parsing, checking and writing what goes over the wire is the function's own.
     """
 
-    def __init__(self, path: str, endpoint: Callable[..., Awaitable[Response]], **options: Any) -> None:  # noqa: ANN401
+    def __init__(self, path: str, endpoint: Callable[..., Awaitable[Response]], **options: Any) -> None:
         super().__init__(path, endpoint, **options)
 
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -29,6 +30,15 @@ class Route(APIRoute):
             await response(scope, receive, send)
 
         self.app = answer
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A route before it is made: its path, its function, and FastAPI's options."""
+
+    path: str
+    function: Callable[..., Awaitable[Response]]
+    options: dict[str, Any]
 
 
 class Routes(Generic[Service]):
@@ -39,13 +49,13 @@ class Routes(Generic[Service]):
 
     def __init__(self, prefix: str = "", *, tag: str, base: str = PREFIX) -> None:
         self._prefix, self._tag = base + prefix, tag
-        self.declared: list[tuple[str, Callable[..., Awaitable[Response]], dict[str, Any]]] = []
+        self.declared: list[Declared] = []
 
-    def get(self, path: str, **options: Any) -> Callable[[Endpoint[Service, InPath]], Endpoint[Service, InPath]]:  # noqa: ANN401 - FastAPI's
+    def get(self, path: str, **options: Any) -> Callable[[Endpoint[Service, InPath]], Endpoint[Service, InPath]]:
         """Declare a GET; the options are those of FastAPI's routes."""
         return self.route("GET", path, **options)
 
-    def post(self, path: str, **options: Any) -> Callable[[Endpoint[Service, InPath]], Endpoint[Service, InPath]]:  # noqa: ANN401 - FastAPI's
+    def post(self, path: str, **options: Any) -> Callable[[Endpoint[Service, InPath]], Endpoint[Service, InPath]]:
         """Declare a POST."""
         return self.route("POST", path, **options)
 
@@ -53,12 +63,13 @@ class Routes(Generic[Service]):
         self,
         method: str,
         path: str,
-        **options: Any,  # noqa: ANN401 - FastAPI's
+        **options: Any,
     ) -> Callable[[Endpoint[Service, InPath]], Endpoint[Service, InPath]]:
         """Declare a route of any method."""
 
         def declare(function: Endpoint[Service, InPath]) -> Endpoint[Service, InPath]:
-            self.declared.append((self._prefix + path, function, {"methods": [method], "tags": [self._tag], **options}))
+            given = {"methods": [method], "tags": [self._tag], **options}
+            self.declared.append(Declared(self._prefix + path, function, given))
             return function
 
         return declare
@@ -72,7 +83,7 @@ class Routes(Generic[Service]):
         return self._bound(object())
 
     def _bound(self, service: object) -> Iterator[Route]:
-        return (Route(path, MethodType(function, service), **options) for path, function, options in self.declared)
+        return (Route(one.path, MethodType(one.function, service), **one.options) for one in self.declared)
 
 
 def joined(parts: Iterable[Routes[Service]]) -> Routes[Service]:

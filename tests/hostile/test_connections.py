@@ -6,18 +6,21 @@ import resource
 import shutil
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
 import psutil
 import pytest
-from fastapi import FastAPI, Request, Response
-from starlette.datastructures import State
+from fastapi import Request, Response
 
 from command_api.routes.bulk.stream import Streamed
-from shared.http.app import api_router, create_app, json_response, read_body, until_stopping
+from shared.http.app import Serving, create_app
+from shared.http.bodies import read_body, until_stopping
 from shared.http.connections import RESERVED_FILES, Limits, allowed_connections
 from shared.http.protection import Protection
+from shared.http.responses import json_response
+from shared.http.routing import Routes
 from shared.http.server import bind, server
 from shared.runtime.settings import Settings
 from tests.hostile.raw import SECONDS, Reply, connect, hear, say, send, wait_for_end
@@ -41,67 +44,71 @@ QUICK = Limits(
 )
 IDLE_SECONDS = 0.3
 
-router = api_router(tag="test")
+
+@dataclass(slots=True)
+class Slow:
+    """How many slow requests are at work, and what lets them go on."""
+
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    at_work: int = 0
 
 
-@router.get("/fast")
-async def fast(_request: Request) -> Response:
+routes = Routes[Slow](tag="test")
+
+
+@routes.get("/fast")
+async def fast(_state: Slow, _request: Request) -> Response:
     """Answer at once."""
     return json_response(b'"fast"')
 
 
-@router.get("/slow")
-async def slow(request: Request) -> Response:
+@routes.get("/slow")
+async def slow(state: Slow, _request: Request) -> Response:
     """Answer when the test says so."""
-    request.app.state.at_work += 1
-    await request.app.state.go_on.wait()
+    state.at_work += 1
+    await state.go_on.wait()
     return json_response(b'"slow"')
 
 
-@router.get("/large")
-async def large(_request: Request) -> Response:
+@routes.get("/large")
+async def large(_state: Slow, _request: Request) -> Response:
     """Answer with more than the buffers on the way take."""
     return json_response(b'"' + b"l" * 50_000_000 + b'"')
 
 
-@router.post("/body")
-async def body(request: Request) -> Response:
+@routes.post("/body")
+async def body(_state: Slow, request: Request) -> Response:
     """Answer with the length of the body."""
     return json_response(b"%d" % len(await read_body(request, 10_000)))
 
 
-@router.post("/headers")
-async def headers(request: Request) -> Response:
+@routes.post("/headers")
+async def headers(_state: Slow, request: Request) -> Response:
     """Answer with the names of the headers that there are after the body."""
     await read_body(request, 10_000)
     return json_response(orjson.dumps([name.decode() for name, _ in request.scope["headers"]]))
 
 
-@router.post("/lines")
-async def lines(request: Request) -> Response:
+@routes.post("/lines")
+async def lines(_state: Slow, request: Request) -> Response:
     """Give back what comes."""
     return Streamed(until_stopping(request, IDLE_SECONDS), {})
 
 
 @contextlib.asynccontextmanager
-async def _nothing(app: FastAPI) -> AsyncIterator[None]:
-    app.state.go_on, app.state.at_work = asyncio.Event(), 0
-    yield
-
-
-@contextlib.asynccontextmanager
-async def serving(limits: Limits) -> AsyncIterator[tuple[int, State]]:
+async def serving(limits: Limits) -> AsyncIterator[tuple[int, Slow]]:
     """Serve the routes above; yield the port, and how many slow requests are at work and what lets them go on."""
     settings = Settings(_env_file=None, port=0)
-    app = create_app(router.routes, lifespan=_nothing, protection=Protection(settings))
+    state = Slow()
+    app = create_app(lambda _app: contextlib.nullcontext(Serving(routes.bound_to(state))), Protection(settings))
     listener = bind(settings)
     running = server(app, limits)
     task = asyncio.create_task(running.serve(sockets=[listener]))
     await running.serving.wait()
     try:
-        yield listener.getsockname()[1], app.state
+        yield listener.getsockname()[1], state
     finally:
-        app.state.go_on.set()
+        state.go_on.set()
         running.stop()
         await task
 
@@ -206,7 +213,7 @@ async def test_answers_that_are_not_read_are_dropped() -> None:
 async def closed(port: int) -> None:
     """Wait until the server has no connection any more."""
     async with asyncio.timeout(SECONDS):
-        while any(  # noqa: ASYNC110 - the kernel's doing
+        while any(
             found.laddr.port == port and found.status == psutil.CONN_ESTABLISHED
             for found in psutil.Process().net_connections("tcp")
             if found.laddr
@@ -277,7 +284,7 @@ async def test_a_server_whose_connections_are_all_at_work_says_so() -> None:
         for connection in at_work:
             send(connection, [SLOW])
         async with asyncio.timeout(SECONDS):
-            while state.at_work < 4:  # noqa: ASYNC110 - the routes' doing
+            while state.at_work < 4:
                 await asyncio.sleep(0.01)
         refused = await answer(port)
         state.go_on.set()

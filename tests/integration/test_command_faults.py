@@ -10,8 +10,9 @@ import orjson
 import pytest
 from fastapi import Response
 
-from shared.http.app import PREFIX, Route, create_app, no_middleware
+from shared.http.app import Serving, create_app
 from shared.http.protection import Protection
+from shared.http.routing import PREFIX, Route
 from shared.runtime.database import OwnConnection
 from shared.runtime.settings import Settings
 from tests.support.command_side import command_side, connected, held_head, until_it_waits
@@ -161,12 +162,8 @@ async def test_whatever_a_route_raises_is_logged_under_the_id_that_is_answered(
     async def fails(_request: object) -> Response:
         raise LookupError("secret")
 
-    app = create_app(
-        [Route(f"{PREFIX}/fails", fails)],
-        lifespan=lambda _app: pytest.fail("it is not started"),
-        protection=Protection(Settings(_env_file=None)),
-        inner=no_middleware,
-    )
+    app = create_app(lambda _app: pytest.fail("it is not started"), Protection(Settings(_env_file=None)))
+    app.serve(Serving([Route(f"{PREFIX}/fails", fails)]))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url=f"http://localhost{PREFIX}") as client:
         answer = await client.get("/fails")

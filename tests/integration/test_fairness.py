@@ -10,7 +10,7 @@ import pytest
 
 from command_api import group_commit, waiting
 from command_api.routes.bulk.chunks import CHUNK
-from tests.support.command_side import beside, command_side, connected, held_head, until_it_waits
+from tests.support.command_side import beside, command_side, connected, held_head, service_of, until_it_waits
 
 LIMIT = 10
 MORE = 5
@@ -51,7 +51,8 @@ async def until_queued(client: httpx.AsyncClient, count: int) -> None:
     """Wait until so many chunks are in the queue, beside the one that is being committed."""
     transport = client._transport
     assert isinstance(transport, httpx.ASGITransport)
-    while len(transport.app.state.commands.appender._bulks) < count:  # type: ignore[attr-defined]  # noqa: ASYNC110
+    appender = service_of(transport.app).appender
+    while len(appender._bulks) < count:
         await asyncio.sleep(0.01)
 
 

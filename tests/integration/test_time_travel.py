@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from query_api import queries
-from query_api.reading import Reader, open_reading_pool
+from query_api.reader import PoolReader
+from query_api.sessions import open_reading_pool
 from shared.event_store.log import position_at
 from shared.events.codec import UPCASTERS
 from shared.events.envelope import RecordedEvent
@@ -183,7 +184,7 @@ def test_a_recomputation_is_bounded(log: ProjectedLog) -> None:
 
     async def work() -> tuple[Problem, object, object]:
         async with open_reading_pool(log.url, size=1) as pool:
-            reader = Reader(pool, VisibilityWatermark(), 0.2)
+            reader = PoolReader(pool, VisibilityWatermark(), 0.2)
             with pytest.raises(Problem) as raised:
                 await reader.recompute("SELECT pg_sleep(30)")
             reading = await reader.read("SELECT current_setting('statement_timeout') AS setting")
@@ -202,7 +203,7 @@ def test_the_wait_for_a_turn_counts(log: ProjectedLog) -> None:
 
     async def work() -> tuple[list[object], float, int]:
         async with open_reading_pool(log.url, size=10) as pool:
-            reader = Reader(pool, VisibilityWatermark(), 0.5)
+            reader = PoolReader(pool, VisibilityWatermark(), 0.5)
             started = asyncio.get_running_loop().time()
             asked = [asyncio.create_task(reader.recompute("SELECT pg_sleep(30)")) for _ in range(8)]
             await asyncio.sleep(0)
@@ -226,9 +227,9 @@ def test_many_awards_are_too_many(log: ProjectedLog) -> None:
     async def work() -> Problem:
         await log.fill_awards(200_000)
         async with open_reading_pool(log.url, size=1) as pool:
-            reader = Reader(pool, VisibilityWatermark(), 0.02)
+            reader = PoolReader(pool, VisibilityWatermark(), 0.02)
             with pytest.raises(Problem) as raised:
-                await reader.recompute(queries.as_of("max_count"), 2**62, None, False)  # noqa: FBT003 - an argument of SQL
+                await reader.recompute(queries.as_of("max_count"), 2**62, None, False)
             return raised.value
 
     assert "too-large" == synchronously(work()).code

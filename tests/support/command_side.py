@@ -11,13 +11,23 @@ from starlette.types import ASGIApp
 from all_in_one.embedded_postgres import EmbeddedPostgres
 from all_in_one.migrations import migrate
 from command_api.main import app
-from shared.http.app import PREFIX
+from command_api.routes.answering import Service
+from shared.http.app import Application
+from shared.http.routing import PREFIX, Route
 from shared.runtime.database import OwnConnection, connect
 from shared.runtime.settings import Settings
 from tests.support.projected_log import HASTY
 
 SECONDS = 60.0
 WAITS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'laurels_command' AND wait_event_type = 'Lock'"
+
+
+def service_of(app: object) -> Service:
+    """Return what the routes of a started command API work with."""
+    assert isinstance(app, Application)
+    found = next(route.endpoint for route in app.router.routes if isinstance(route, Route)).__self__  # type: ignore[attr-defined]  # a bound function
+    assert isinstance(found, Service)
+    return found
 
 
 @asynccontextmanager
@@ -71,5 +81,5 @@ async def held_head(url: str) -> AsyncIterator[None]:
 
 async def until_it_waits(admin: OwnConnection) -> None:
     """Wait until the command side waits for the head."""
-    while not await admin.fetchval(WAITS):  # noqa: ASYNC110 - another process's doing
+    while not await admin.fetchval(WAITS):
         await asyncio.sleep(0.02)

@@ -18,8 +18,9 @@ from projector.loading import load_from_log, load_one
 from projector.runner import Runner
 from projector.verification import verify
 from query_api.queries import as_of, current
-from query_api.reading import Reader, Reading, open_reading_pool
+from query_api.reader import PoolReader, Reading
 from query_api.routes.explanations import STATS_FIELDS, USER_STATS
+from query_api.sessions import open_reading_pool
 from query_api.time_travel import EVERYTHING
 from shared.events.cloudevents import Consumed, from_record, to_headers
 from shared.events.envelope import RecordedEvent, partition_of
@@ -57,7 +58,7 @@ class Then(NamedTuple):
 EMPTY = "; ".join(
     [
         "DELETE FROM events",
-        *(f"DELETE FROM generation_{GENERATION}.{table}" for table in oracle.COLUMNS),  # noqa: S608 - our own names
+        *(f"DELETE FROM generation_{GENERATION}.{table}" for table in oracle.COLUMNS),
         "DELETE FROM quarantine",
         "UPDATE progress SET position = 0, kafka_offset = NULL",
     ]
@@ -72,7 +73,9 @@ WHERE schemaname = $1 ORDER BY indexname
 class ProjectedLog:
     """One database with one runner. `held` is what the runner may write, as it stands before the next batch."""
 
-    def __init__(self, url: str, admin: OwnConnection, runner: Runner, reader: Reader, stack: AsyncExitStack) -> None:
+    def __init__(
+        self, url: str, admin: OwnConnection, runner: Runner, reader: PoolReader, stack: AsyncExitStack
+    ) -> None:
         self.url = url
         self._admin, self._runner, self._reader, self._stack = admin, runner, reader, stack
         self.held: dict[int, Held] = {}
@@ -85,7 +88,7 @@ class ProjectedLog:
         await admin.execute("SET session_replication_role = replica")
         stack = AsyncExitStack()
         pool = await stack.enter_async_context(open_reading_pool(url, size=1))
-        return cls(url, admin, await Runner.open(url, GENERATION), Reader(pool, VisibilityWatermark()), stack)
+        return cls(url, admin, await Runner.open(url, GENERATION), PoolReader(pool, VisibilityWatermark()), stack)
 
     async def reopen(self, models: Sequence[ReadModel] = READ_MODELS) -> None:
         """Have a new runner, which folds into these read models."""
@@ -218,14 +221,14 @@ class ProjectedLog:
     async def fill_awards(self, count: int) -> None:
         """Let the first user hold so many awards, put straight into the rows."""
         await self._admin.execute(
-            f"INSERT INTO generation_{GENERATION}.user_awards "  # noqa: S608 - our own names
+            f"INSERT INTO generation_{GENERATION}.user_awards "
             "SELECT 1, now(), n, 1, 10, current_date, now() FROM generate_series(1000, 999 + $1::int) AS n",
             count,
         )
 
     async def mark_incomplete(self, user_id: int) -> None:
         """Mark a user as one of whom an event is in quarantine."""
-        await self._admin.execute(f"INSERT INTO generation_{GENERATION}.incomplete_users VALUES ($1)", user_id)  # noqa: S608 - our own names
+        await self._admin.execute(f"INSERT INTO generation_{GENERATION}.incomplete_users VALUES ($1)", user_id)
 
     async def incomplete(self, then: Then, today: Mapping[str, date]) -> dict[str, set[bool]]:
         """Return, for each question about the past, what its rows say where they say that they are incomplete."""
@@ -255,7 +258,7 @@ class ProjectedLog:
         return await self._reader.recompute(as_of(QUESTIONS[question]), position, then.as_of, *arguments)
 
     async def _rows(self, generation: int, table: str, columns: Sequence[str]) -> list[oracle.Row]:
-        query = f"SELECT {', '.join(columns)} FROM generation_{generation}.{table}"  # noqa: S608 - our own names
+        query = f"SELECT {', '.join(columns)} FROM generation_{generation}.{table}"
         return [tuple(_plain(value) for value in row) for row in await self._admin.fetch(query)]
 
 
@@ -288,7 +291,7 @@ def records(events: Sequence[RecordedEvent]) -> dict[int, Consumed]:
     return found
 
 
-def _plain(value: Any) -> object:  # noqa: ANN401 - whatever PostgreSQL gives
+def _plain(value: Any) -> object:
     if isinstance(value, list):
         assert all(run.lower_inc and not run.upper_inc for run in value)
         return tuple((run.lower, run.upper) for run in value)

@@ -14,7 +14,8 @@ from command_api.routes.answering import Service, client_of, patience
 from command_api.routes.bulk.chunks import CHUNK, Commands, Keys, bind, checked, checked_item, last_position, result
 from command_api.schemas.fields import Context
 from shared.http import strict_json
-from shared.http.app import BODY_LIMIT, NDJSON, until_stopping
+from shared.http.bodies import BODY_LIMIT, until_stopping
+from shared.http.negotiation import NDJSON
 from shared.http.prefer import preferences
 from shared.http.problems import Problem, content_too_large
 

@@ -1,4 +1,4 @@
-"""Look-ups in groups: everybody has an answer of their own, whatever becomes of those who ask beside them."""
+"""Batched lookups: each client has a result of its own, whatever becomes of the others in its batch."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -9,8 +9,10 @@ import pytest
 
 from projector.generation import create, drop, hand_over, switch
 from projector.loading import load_from_log
-from query_api.reading import GROUP_LIMIT, GROUPS_AT_ONCE, Lookup, Reader, Reading, open_reading_pool
+from query_api.lookups import BATCH_LIMIT, BATCHES_AT_ONCE, Lookup
+from query_api.reader import PoolReader, Reading
 from query_api.routes.users import USER
+from query_api.sessions import open_reading_pool
 from shared.domain.names import username
 from shared.read_models.visibility import VisibilityWatermark
 from shared.runtime.database import Pool, Role, connect
@@ -40,17 +42,17 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProjectedLog]:
 
 
 @asynccontextmanager
-async def reading(log: ProjectedLog, upto: int = 5) -> AsyncIterator[tuple[Reader, Pool]]:
+async def reading(log: ProjectedLog, upto: int = 5) -> AsyncIterator[tuple[PoolReader, Pool]]:
     """Project the log up to a position, and read it over a pool that would take ten questions at once."""
     await log.restart(recorded(HISTORY, PARTITIONS))
     await log.project(log.from_log(upto))
     async with open_reading_pool(log.url, size=10) as pool, asyncio.timeout(SECONDS):
-        yield Reader(pool, VisibilityWatermark()), pool
+        yield PoolReader(pool, VisibilityWatermark()), pool
 
 
 def test_everybody_has_their_own_answer(log: ProjectedLog) -> None:
     """However many ask at once, each gets what they would get alone, in order, and nothing where there is nothing."""
-    asked = [number % 7 for number in range(3 * GROUP_LIMIT)]
+    asked = [number % 7 for number in range(3 * BATCH_LIMIT)]
     names = [username(name) for name in USERNAMES[:4]]
     keys = [names[count].key if count < 4 else "nobody" for count in asked]
 
@@ -72,15 +74,15 @@ def test_a_kind_of_look_up_takes_two_connections(log: ProjectedLog) -> None:
 
     async def work() -> int:
         async with reading(log) as (reader, pool):
-            await asyncio.gather(*(reader.look_up(SLOW, 0.01, shared=("",)) for _ in range(5 * GROUP_LIMIT)))
+            await asyncio.gather(*(reader.look_up(SLOW, 0.01, shared=("",)) for _ in range(5 * BATCH_LIMIT)))
             return pool.get_size()
 
-    assert GROUPS_AT_ONCE == synchronously(work())
+    assert BATCHES_AT_ONCE == synchronously(work())
 
 
 def test_a_failure_is_that_of_its_group(log: ProjectedLog) -> None:
     """All who were asked for together hear of it, nobody else does, and the next one is answered."""
-    divisors = [1] * GROUP_LIMIT + [1, 0, 1]
+    divisors = [1] * BATCH_LIMIT + [1, 0, 1]
 
     async def work() -> tuple[list[Reading | BaseException], Reading]:
         async with reading(log) as (reader, _):
@@ -89,12 +91,12 @@ def test_a_failure_is_that_of_its_group(log: ProjectedLog) -> None:
             return found, await reader.look_up(QUOTIENT, 5)
 
     found, afterwards = synchronously(work())
-    assert [100] * GROUP_LIMIT == [one.rows[0]["quotient"] for one in found if isinstance(one, Reading)]
-    assert [asyncpg.DivisionByZeroError] * 3 == [type(one) for one in found[GROUP_LIMIT:]]
+    assert [100] * BATCH_LIMIT == [one.rows[0]["quotient"] for one in found if isinstance(one, Reading)]
+    assert [asyncpg.DivisionByZeroError] * 3 == [type(one) for one in found[BATCH_LIMIT:]]
     assert 20 == afterwards.rows[0]["quotient"]
 
 
-async def begun(reader: Reader, *waits: float, told: str = "") -> list[asyncio.Task[Reading]]:
+async def begun(reader: PoolReader, *waits: float, told: str = "") -> list[asyncio.Task[Reading]]:
     """Ask so that each is in a group of its own, until no more groups may be under way; the others wait."""
     tasks = []
     for seconds in waits:
@@ -138,8 +140,8 @@ def test_a_look_up_is_asked_after_it_came(log: ProjectedLog) -> None:
 def test_a_group_is_of_the_generation_that_is_served(log: ProjectedLog) -> None:
     """After a switch, and after the generation that was served is gone, a whole group is asked anew of the other."""
 
-    async def all_of_them(reader: Reader) -> set[tuple[int, str, int]]:
-        found = await asyncio.gather(*(reader.look_up(WHERE, username(USERNAMES[0]).key) for _ in range(GROUP_LIMIT)))
+    async def all_of_them(reader: PoolReader) -> set[tuple[int, str, int]]:
+        found = await asyncio.gather(*(reader.look_up(WHERE, username(USERNAMES[0]).key) for _ in range(BATCH_LIMIT)))
         return {(row["generation"], row["username"], one.position) for one in found for row in one.rows}
 
     async def work() -> Sequence[set[tuple[int, str, int]]]:
@@ -148,7 +150,7 @@ def test_a_group_is_of_the_generation_that_is_served(log: ProjectedLog) -> None:
             try:
                 await create(connection, BESIDE)
                 await load_from_log(log.url, BESIDE, 5)
-                await connection.execute(f"UPDATE generation_{BESIDE}.users SET username = 'anew'")  # noqa: S608 - our own names
+                await connection.execute(f"UPDATE generation_{BESIDE}.users SET username = 'anew'")
                 await hand_over(connection, BESIDE)
                 before = await all_of_them(reader)
                 await switch(connection, BESIDE)
