@@ -136,7 +136,7 @@ async def open_pool(
         pool.terminate()
 
 
-async def _keep_session(_connection: Any) -> None:  # noqa: ANN401 - whatever it is given
+async def _keep_session(_connection: Any) -> None:  # noqa: ANN401
     """Skip asyncpg's reset: the services set nothing on a session, and the round trip would cost every read."""
 
 
