@@ -77,7 +77,7 @@ SYSTEM_BIN_DIRS = (
     "/usr/local/opt/postgresql*/bin",
     "/Applications/Postgres.app/Contents/Versions/*/bin",
 )
-CACHE_FOLDERS = (Path("/var/cache/laurels"), Path("/var/tmp/laurels"), Path("/tmp/laurels"))
+CACHE_FOLDERS = (Path("/var/cache/laurels"), Path("/var/tmp/laurels"), Path("/tmp/laurels"))  # noqa: S108 (checked: root's own)
 DESCRIPTORS = Path("/proc/self/fd")
 
 
@@ -476,7 +476,7 @@ def _socket_folder(cluster: Path, account: _Account | None) -> Path:
     """Take the cluster itself where its path is short enough for a socket, else a private temporary folder."""
     if _fits(cluster):
         return cluster
-    for parent in (tempfile.gettempdir(), "/tmp"):
+    for parent in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 (mkdtemp is safe there)
         folder = Path(tempfile.mkdtemp(prefix="laurels-", dir=parent))
         if _fits(folder):
             _give(folder, account)
@@ -531,7 +531,7 @@ def _is_complete(folder: Path) -> bool:
 def _major(folder: Path, account: _Account | None = None) -> int | None:
     """Ask `postgres` for its version, as this account; None when it does not run."""
     try:
-        said = subprocess.run(
+        said = subprocess.run(  # noqa: S603 (a path that we found)
             [folder / "postgres", "--version"],
             user=account.uid if account else None,
             group=account.gid if account else None,
@@ -674,7 +674,7 @@ def _spawn(
     """Start a child in a session of its own, where the terminal's Ctrl-C does not reach it."""
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
-        return subprocess.Popen(
+        return subprocess.Popen(  # noqa: S603 (a path that we found)
             command,
             user=account.uid if account else None,
             group=account.gid if account else None,
@@ -778,7 +778,7 @@ def _commands_in_proc() -> Iterator[tuple[int, str]]:
 
 
 def _commands_by_ps() -> Iterator[tuple[int, str]]:
-    listing = subprocess.run(["ps", "-axww", "-o", "pid=,command="], capture_output=True, check=True, text=True)
+    listing = subprocess.run(["ps", "-axww", "-o", "pid=,command="], capture_output=True, check=True, text=True)  # noqa: S607
     for line in listing.stdout.splitlines():
         pid, _, command = line.strip().partition(" ")
         yield int(pid), command.strip()

@@ -158,7 +158,7 @@ async def _never() -> str:
 
 
 def _base_url(settings: Settings, port: int) -> str:
-    host = "localhost" if settings.host in {"127.0.0.1", "0.0.0.0", "::", "::1"} else settings.host
+    host = "localhost" if settings.host in {"127.0.0.1", "0.0.0.0", "::", "::1"} else settings.host  # noqa: S104 - compared, not bound
     return f"http://{host}:{port}"
 
 

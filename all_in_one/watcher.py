@@ -25,7 +25,7 @@ class Watcher:
     """
 
     def __init__(self, pid: int, pid_file: Path) -> None:
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - our own script
             ["/bin/sh", "-c", SCRIPT, "laurels-watcher", str(pid), str(pid_file)],
             env={"PATH": os.defpath, "LC_ALL": "C"},
             cwd="/",

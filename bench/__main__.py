@@ -62,7 +62,7 @@ def measure(names: Sequence[str], plan: Plan, results: Path) -> bool:
             started = time.monotonic()
             try:
                 found[name] = LINES[name](bench)
-            except Exception:
+            except Exception:  # noqa: BLE001 - whatever it is, the other lines can be measured
                 traceback.print_exc()
                 continue
             seconds = time.monotonic() - started

@@ -28,7 +28,7 @@ def row(measure: Measure) -> tuple[str, ...]:
 
 
 def _amount(figure: float, unit: str) -> str:
-    return f"{figure:,.0f} {unit}" if figure >= 100 else f"{figure:.3g} {unit}"
+    return f"{figure:,.0f} {unit}" if figure >= 100 else f"{figure:.3g} {unit}"  # noqa: PLR2004 - three digits
 
 
 def print_table(found: Mapping[str, Findings]) -> None:

@@ -67,7 +67,7 @@ def up_command() -> None:
     settings = load_settings()
     configure_logging(settings)
     try:
-        uvloop.run(up(settings, lambda text: print(text, flush=True)))
+        uvloop.run(up(settings, lambda text: print(text, flush=True)))  # noqa: T201 - this is what it says to its operator
     except (PortTaken, EmbeddedPostgresError, MigrationError, Stopped) as error:
         fail(str(error))
 
@@ -101,7 +101,7 @@ def status(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON."
     settings = load_settings()
     found = _status(settings)
     if as_json:
-        print(json.dumps(found.as_dict() if found else {"serving": False}))
+        print(json.dumps(found.as_dict() if found else {"serving": False}))  # noqa: T201 - the command's output
     elif found:
         _print_status(found)
     if not found or not found.serving:
@@ -122,7 +122,7 @@ def republish(
         asyncio.run(_republish(url, first))
     except BeyondTheLog as error:
         fail(str(error))
-    print(f"The relay publishes again from position {first}.")
+    print(f"The relay publishes again from position {first}.")  # noqa: T201 - the command's output
 
 
 @app.command("export")
@@ -230,7 +230,7 @@ def quarantine_drop(quarantine_id: int) -> None:
 @app.command(hidden=True)
 def openapi() -> None:
     """Print the OpenAPI document of the whole API."""
-    print(json.dumps(whole_document(), indent=1, sort_keys=True))
+    print(json.dumps(whole_document(), indent=1, sort_keys=True))  # noqa: T201 - the command's output
 
 
 def main() -> None:

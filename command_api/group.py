@@ -72,7 +72,7 @@ class Group:
     def _decide(self, command: Command, keyed: Keyed | None) -> Answer:
         try:
             return self._decided(command, keyed)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it fails this command alone
             self.outcomes[command.type, "internal-error"] += 1
             return fault(command, error)
 

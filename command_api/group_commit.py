@@ -153,7 +153,7 @@ class Appender:
                 self._failed(FAULTS_LIMIT)
                 logger.warning("%d commands were not committed: %s", len(submissions) - len(given), error)
                 break
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is not to reach the other commands
                 # The catalogue may have what was rolled back.
                 self._catalogue = Catalogue()
                 if len(part) > 1:

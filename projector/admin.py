@@ -47,7 +47,7 @@ FROM rebuilds r, LATERAL (
         WHEN ({RUNNING}) THEN 'running'
         ELSE 'interrupted' END AS state
 ) AS t
-"""
+"""  # noqa: S608 - put together from constants
 ONE: Final = f"{REBUILDS} WHERE r.rebuild_id = $1"
 LATEST: Final = f"{REBUILDS} ORDER BY r.rebuild_id DESC LIMIT 100"
 
@@ -145,7 +145,7 @@ class Administration:
             await rebuild(self._settings, plan, report)
         except FAILED as error:
             if begun.done():
-                logger.error("the rebuild ended: %s", error)
+                logger.error("the rebuild ended: %s", error)  # noqa: TRY400 - an operator's matter, not a bug's
             else:
                 begun.set_exception(_refused(error) if isinstance(error, ENDINGS) else error)
         except Exception as error:
@@ -178,7 +178,7 @@ class OperatorsOnly:
         return self.administration
 
 
-def _route(model: Any, status: int, *problems: int) -> dict[str, Any]:
+def _route(model: Any, status: int, *problems: int) -> dict[str, Any]:  # noqa: ANN401 - a model or a list of them
     """Return the documentation of a route: what it answers, and with which problems."""
     answers: dict[int | str, dict[str, Any]] = {status: {"model": model}}
     return {"response_model": None, "responses": answers | problem_responses(400, 401, 403, 503, *problems)}

@@ -75,10 +75,10 @@ def in_range(after: str, upto: str, passed: str) -> str:
 
 
 RANGE: Final = in_range("$1", "$2", "$3")
-COUNT_IN_LOG: Final = f"SELECT count(*) FROM events WHERE {RANGE}"
+COUNT_IN_LOG: Final = f"SELECT count(*) FROM events WHERE {RANGE}"  # noqa: S608 - put together from constants
 EVENT_IN_LOG: Final = f"""
 SELECT partition, user_id, convert_to(data::text, 'UTF8') AS record FROM events WHERE {RANGE}
-"""
+"""  # noqa: S608 - the same
 
 FROM_RECORDS: Final = f"""
 INSERT INTO batch SELECT {COLUMNS} FROM (
@@ -87,7 +87,7 @@ INSERT INTO batch SELECT {COLUMNS} FROM (
         AS r (position, partition, type, schema_version, user_id, recorded_at, data)
 ) AS records
 WHERE {{newest}} ORDER BY {ORDER}
-"""
+"""  # noqa: S608 - the same
 
 UPCAST_LIMIT: Final = 10_000
 """Events that are upcasted at a time: after a change of version it may be the whole log that is upcasted."""
@@ -145,7 +145,7 @@ def of_version(comparison: str) -> str:
     return f"CASE type {known} ELSE false END"
 
 
-async def fill_where(connection: Connection, condition: str, *arguments: Any) -> int:
+async def fill_where(connection: Connection, condition: str, *arguments: Any) -> int:  # noqa: ANN401 - whatever PostgreSQL takes
     """Fill the relation with the events of the log that meet a condition and are of the newest version; count them."""
     status = await connection.execute(f"INSERT INTO batch {decoded(condition)}", *arguments)
     return int(status.split()[-1])
@@ -167,10 +167,10 @@ async def create_where(connection: Connection, condition: str) -> int:
 
 def decoded(condition: str) -> str:
     """Return the query for those events of the log that meet a condition and are of the newest version."""
-    return f"SELECT {COLUMNS} FROM events WHERE {condition} AND {of_version('=')} ORDER BY {ORDER}"
+    return f"SELECT {COLUMNS} FROM events WHERE {condition} AND {of_version('=')} ORDER BY {ORDER}"  # noqa: S608 - our own texts
 
 
-async def upcast_into_batch(connection: Connection, condition: str, *arguments: Any) -> int:
+async def upcast_into_batch(connection: Connection, condition: str, *arguments: Any) -> int:  # noqa: ANN401 - the same
     """Fill the relation, in a transaction, with those of older versions, upcasted to the newest; count them.
 
     Raises UnreadableEvent.
@@ -178,7 +178,7 @@ async def upcast_into_batch(connection: Connection, condition: str, *arguments: 
     if not UPCASTERS:
         return 0
     cursor = await connection.cursor(
-        f"SELECT {RECORD} FROM events WHERE {condition} AND {of_version('<')}",
+        f"SELECT {RECORD} FROM events WHERE {condition} AND {of_version('<')}",  # noqa: S608 - our own texts
         *arguments,
     )
     upcasted = 0

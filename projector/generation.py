@@ -122,7 +122,7 @@ async def switch(connection: Connection, generation: int) -> int:
 async def _wait_until_level(connection: Connection, live: int, generation: int) -> None:
     try:
         async with asyncio.timeout(HOLD_SECONDS):
-            while await _is_behind(connection, live, generation):
+            while await _is_behind(connection, live, generation):  # noqa: ASYNC110 - another process moves it
                 await asyncio.sleep(PAUSE_SECONDS)
     except TimeoutError:
         raise Behind(

@@ -140,7 +140,7 @@ async def load_one(
                 # All of it is there, from a rebuild that was interrupted right after.
                 return
             for table in copied:
-                await connection.execute(f"INSERT INTO {table} SELECT * FROM {schema_name(served)}.{table}")
+                await connection.execute(f"INSERT INTO {table} SELECT * FROM {schema_name(served)}.{table}")  # noqa: S608 - our own names
             for statement in (COPY_PROGRESS, COPY_QUARANTINE):
                 await connection.execute(statement, generation, served)
             await fill_applied(connection, generation)

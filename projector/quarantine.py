@@ -202,4 +202,4 @@ async def _withdraw(connection: Connection, owner: Owner, whose: int, models: It
     for model in reversed([model for model in folded(models) if model.owner is owner]):
         if model.withdraw:
             await connection.execute(model.withdraw, whose)
-        await connection.execute(f"DELETE FROM {model.table.name} WHERE {owner} = $1", whose)
+        await connection.execute(f"DELETE FROM {model.table.name} WHERE {owner} = $1", whose)  # noqa: S608 - our own names

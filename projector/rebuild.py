@@ -253,7 +253,7 @@ async def _begin(connection: Connection, plan: Plan) -> Progress:
     return Progress(rebuild_id, generation, Phase.LOAD, dropped=dropped)
 
 
-async def _give_up(connection: Connection, row: Any) -> bool:
+async def _give_up(connection: Connection, row: Any) -> bool:  # noqa: ANN401 - a row
     """Drop the generation, unless its rebuild got as far as the switch; return whether it was dropped."""
     switched = row["is_live"] or row["rolled_back"]
     if switched:
@@ -334,7 +334,7 @@ class _Rebuild:
             self._standing_by,
         )
 
-    async def _move(self, **changes: Any) -> None:
+    async def _move(self, **changes: Any) -> None:  # noqa: ANN401 - fields of Progress
         self._progress = now = replace(self._progress, **changes)
         await self._connection.execute(MOVE, now.rebuild_id, now.phase, now.position, now.target, now.events_per_second)
         self._report(now)

@@ -188,5 +188,5 @@ def _start(bench: Workbench, module: str, url: str, settings: Mapping[str, str])
 
 async def _reached(connection: OwnConnection, question: str, wanted: int) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while await connection.fetchval(question) < wanted:
+        while await connection.fetchval(question) < wanted:  # noqa: ASYNC110 - another process's progress
             await asyncio.sleep(POLL_SECONDS)

@@ -84,11 +84,11 @@ class Awards(Application[UUID]):
 class TotalsView(PostgresTrackingRecorder):
     """The table of totals."""
 
-    def __init__(self, datastore: PostgresDatastore, **kwargs: Any) -> None:
+    def __init__(self, datastore: PostgresDatastore, **kwargs: Any) -> None:  # noqa: ANN401 - the library's own
         super().__init__(datastore, **kwargs)
         self._table = f"{self.tracking_table_name}_totals"
 
-    def _create_table(self, curs: Any) -> None:
+    def _create_table(self, curs: Any) -> None:  # noqa: ANN401 - the library's own
         super()._create_table(curs)
         curs.execute(
             f"CREATE TABLE IF NOT EXISTS {self._table} (user_id bigint PRIMARY KEY, achievements bigint, points bigint)"
@@ -118,7 +118,7 @@ class TotalsProjection(Projection[TotalsView]):
     name = "totals"
 
     @singledispatchmethod
-    def process_event(self, domain_event: Any, tracking: Tracking) -> None:
+    def process_event(self, domain_event: Any, tracking: Tracking) -> None:  # noqa: ANN401 - the library's own
         """Pass over what is no award."""
         del domain_event
         self.view.insert_tracking(tracking)

@@ -80,11 +80,11 @@ async def respond(service: Service, request: Request, answer: Answer, location: 
     headers = {}
     if answer.replayed:
         headers["Idempotency-Replayed"] = "true"
-    if answer.status >= 400:
+    if answer.status >= 400:  # noqa: PLR2004 - where HTTP's errors begin
         return Response(answer.body, answer.status, headers, problems.MEDIA_TYPE)
     if answer.position is not None:
         headers |= await position_headers(service, request, answer.position)
-    if location and answer.status == 201:
+    if location and answer.status == 201:  # noqa: PLR2004 - Created
         headers["Location"] = PREFIX + location.format_map(_Quoted(json.loads(answer.body)))
     return Response(answer.body, answer.status, headers, "application/json" if answer.body else None)
 

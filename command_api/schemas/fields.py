@@ -27,7 +27,7 @@ TIMEZONE = {"type": "string", "format": "time-zone", "description": "IANA name."
 
 
 def _text(rule: Callable[[str], Any]) -> PlainValidator:
-    def check(value: object) -> Any:
+    def check(value: object) -> Any:  # noqa: ANN401 - whatever the rule makes of it
         if not isinstance(value, str):
             raise PydanticCustomError("string_type", "This has to be a string.")
         try:
@@ -121,7 +121,7 @@ else:
     class Omissible:
         """A field that may be left out, and is None then; null is refused like any other wrong type."""
 
-        def __class_getitem__(cls, wanted: Any) -> Any:
+        def __class_getitem__(cls, wanted: Any) -> Any:  # noqa: ANN401 - any annotation
             """Return what pydantic is to check when the field is there."""
             return wanted
 

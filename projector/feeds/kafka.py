@@ -66,7 +66,7 @@ class KafkaFeed:
                 try:
                     await self._follow(membership, backoff)
                 except (MissingEvents, UnknownEvents) as error:
-                    logger.error("the projection cannot go on: %s", error)
+                    logger.error("the projection cannot go on: %s", error)  # noqa: TRY400 - an operator's matter, not a bug's
                     self.trouble = str(error)
                 except FAILURES as error:
                     logger.warning("the projector connects again: %s: %s", type(error).__name__, error)

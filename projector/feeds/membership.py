@@ -72,9 +72,9 @@ class Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships no typ
         """
         await _finished(self.stop())
         if self._coordinator is not None:
-            await _finished(self._coordinator._stop_heartbeat_task())
+            await _finished(self._coordinator._stop_heartbeat_task())  # noqa: SLF001 - there is no public way
         if self._fetcher is not None:
-            for task in self._fetcher._pending_tasks:
+            for task in self._fetcher._pending_tasks:  # noqa: SLF001 - the same
                 task.cancel()
         await _finished(self._client.close())
 

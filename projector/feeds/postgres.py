@@ -47,7 +47,7 @@ class PostgresFeed:
             except TakenOver:
                 logger.info("another projector took over, or generation %d is gone; standing by", self._generation)
             except (MissingEvents, UnknownEvents) as error:
-                logger.error("the projection cannot go on: %s", error)
+                logger.error("the projection cannot go on: %s", error)  # noqa: TRY400 - an operator's matter, not a bug's
                 self.trouble = str(error)
             except FAILURES as error:
                 logger.warning("the projector starts anew: %s: %s", type(error).__name__, error)

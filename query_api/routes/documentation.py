@@ -22,7 +22,7 @@ IF_NONE_MATCH = {
 
 
 def read_route(
-    model: Any,
+    model: Any,  # noqa: ANN401 - a model or a list of them
     parameters: Parameters = MIN_POSITION_ONLY,
     *problems: int,
     cached: bool = False,

@@ -94,6 +94,6 @@ async def move_head(connection: Connection, head: Head) -> None:
     await append(connection, head, [], [], [])
 
 
-async def probe(connection: Connection, timeout: float) -> None:
+async def probe(connection: Connection, timeout: float) -> None:  # noqa: ASYNC109 - passed on to asyncpg
     """Try, in a transaction, what an append needs: take the head, let a file grow. Raises a database error."""
     await connection.execute(sql(__package__, "probe"), timeout=timeout)

@@ -68,7 +68,7 @@ def from_record(headers: Headers, value: bytes | None) -> Consumed:
             data=(value or b"").decode(),
         )
         if consumed.previous >= consumed.position:
-            raise ValueError("an event does not follow on itself")
+            raise ValueError("an event does not follow on itself")  # noqa: TRY301 - one treatment for all
     except (KeyError, ValueError) as error:
         message = f"not a Laurels event: {type(error).__name__} {error}"
         raise MalformedRecord(message) from error

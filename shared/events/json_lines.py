@@ -113,7 +113,7 @@ def _number(attributes: dict[str, Any], name: str) -> int:
     return int(value)
 
 
-def _read(attributes: dict[str, Any], name: str, read: Callable[[str], Any]) -> Any:
+def _read(attributes: dict[str, Any], name: str, read: Callable[[str], Any]) -> Any:  # noqa: ANN401 - what `read` returns
     value = attributes[name]
     try:
         if type(value) is str:

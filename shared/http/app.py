@@ -34,7 +34,7 @@ class Serving:
 class Application(FastAPI):
     """FastAPI behind our edge: what is answered at the edge does not go through the framework's own layers."""
 
-    def __init__(self, start: "Start", protection: Protection, **options: Any) -> None:
+    def __init__(self, start: "Start", protection: Protection, **options: Any) -> None:  # noqa: ANN401 - FastAPI's
         super().__init__(lifespan=self._lifespan, **options)
         self._start, self._protection = start, protection
         self.stopping = asyncio.Event()

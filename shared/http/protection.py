@@ -19,7 +19,7 @@ PASSED_ON = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 LONGEST_HOST = 260
 """Characters of a name and a port; what is longer is none."""
-EVERY_ADDRESS = frozenset({"", "0.0.0.0", "::"})
+EVERY_ADDRESS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared, not bound
 MISDIRECTED = (
     "This instance does not answer for that Host. Its operator can name the host in LAURELS_HOSTS, "
     "or set LAURELS_WRITE_TOKENS."

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Id = Annotated[int, Field(ge=1, lt=2**53, examples=[1])]
 
 
-def to_json(body: Any) -> bytes:
+def to_json(body: Any) -> bytes:  # noqa: ANN401 - whatever orjson can write
     """Return JSON in UTF-8; datetimes become RFC 3339 with `Z`."""
     return orjson.dumps(body, option=orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC)
 

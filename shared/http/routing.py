@@ -22,7 +22,7 @@ class Route(APIRoute):
     FastAPI documents it; parsing, checking and writing what goes over the wire is the function's own.
     """
 
-    def __init__(self, path: str, endpoint: Callable[..., Awaitable[Response]], **options: Any) -> None:
+    def __init__(self, path: str, endpoint: Callable[..., Awaitable[Response]], **options: Any) -> None:  # noqa: ANN401
         super().__init__(path, endpoint, **options)
 
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,11 +51,11 @@ class Routes(Generic[Service]):
         self._prefix, self._tag = base + prefix, tag
         self.declared: list[Declared] = []
 
-    def get(self, path: str, **options: Any) -> Callable[[Endpoint[Service, InPath]], Endpoint[Service, InPath]]:
+    def get(self, path: str, **options: Any) -> Callable[[Endpoint[Service, InPath]], Endpoint[Service, InPath]]:  # noqa: ANN401 - FastAPI's
         """Declare a GET; the options are those of FastAPI's routes."""
         return self.route("GET", path, **options)
 
-    def post(self, path: str, **options: Any) -> Callable[[Endpoint[Service, InPath]], Endpoint[Service, InPath]]:
+    def post(self, path: str, **options: Any) -> Callable[[Endpoint[Service, InPath]], Endpoint[Service, InPath]]:  # noqa: ANN401 - FastAPI's
         """Declare a POST."""
         return self.route("POST", path, **options)
 
@@ -63,7 +63,7 @@ class Routes(Generic[Service]):
         self,
         method: str,
         path: str,
-        **options: Any,
+        **options: Any,  # noqa: ANN401 - FastAPI's
     ) -> Callable[[Endpoint[Service, InPath]], Endpoint[Service, InPath]]:
         """Declare a route of any method."""
 

@@ -45,7 +45,7 @@ def bind(settings: Settings) -> socket.socket:
         )
         raise PortTaken(message) from error
     listener.listen(2048)
-    listener.setblocking(False)
+    listener.setblocking(False)  # noqa: FBT003 - its own signature
     return listener
 
 

@@ -26,7 +26,7 @@ TOKENS: Final = 2_000
 """Texts, opening brackets and commas that a longer text may have; what is no array of commands has some dozens."""
 
 
-def parse(raw: bytes) -> Any:
+def parse(raw: bytes) -> Any:  # noqa: ANN401 - JSON is anything
     """Return the value of a JSON text in UTF-8.
 
     Raises a 400 Problem for malformed JSON, NaN and Infinity, numbers beyond a double, duplicate names, NUL and lone
@@ -44,7 +44,7 @@ def has_escapes(raw: bytes) -> bool:
     return b"\\u" in raw
 
 
-def decode(raw: bytes) -> Any:
+def decode(raw: bytes) -> Any:  # noqa: ANN401 - JSON is anything
     """Do as `parse` does, but let NUL and lone surrogates pass, for `refuse_unstorable` to find them."""
     try:
         text = raw.decode()

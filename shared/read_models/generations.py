@@ -12,7 +12,7 @@ VERSION: Final = registry.version()
 SERVED: Final = f"""
 SELECT generation FROM generations WHERE state <> 'building'
 ORDER BY version = {VERSION} DESC, state = 'live' DESC, generation DESC LIMIT 1
-"""
+"""  # noqa: S608 - put together from constants
 """The generation that this version of the code reads: the live one, unless that is of another version."""
 
 
@@ -35,5 +35,5 @@ TROUBLE_SECONDS: Final = 10
 PARTITION_TROUBLES: Final = f"""
 SELECT partition, cause FROM partition_troubles
 WHERE generation = $1 AND noted_at > now() - interval '{TROUBLE_SECONDS} seconds' ORDER BY partition
-"""
+"""  # noqa: S608 - put together from constants
 """What holds up a generation's partitions now, as the projectors say it."""

@@ -78,5 +78,5 @@ BEGIN
     {calls}
     PERFORM pg_notify('{PROJECTED_CHANNEL}', '');
 END $fold$
-"""
+"""  # noqa: S608 - names of our own
     return [*(model.fold for model in chosen), fold]

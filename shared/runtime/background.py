@@ -68,7 +68,7 @@ def _report(task: asyncio.Task[None]) -> None:
         logger.error("%s failed", task.get_coro(), exc_info=error)
 
 
-async def wait_for(event: asyncio.Event, timeout: float | None) -> bool:
+async def wait_for(event: asyncio.Event, timeout: float | None) -> bool:  # noqa: ASYNC109 - says whether, raises nothing
     """Wait until the event is set, at most `timeout` seconds (None: for ever); return whether it is set."""
     with contextlib.suppress(TimeoutError):
         # Not asyncio.wait_for: until Python 3.12 it can swallow a cancellation that comes as the event is set.

@@ -118,7 +118,7 @@ async def open_pool(
         pool.terminate()
 
 
-async def _keep_session(_connection: Any) -> None:
+async def _keep_session(_connection: Any) -> None:  # noqa: ANN401
     """Skip asyncpg's reset: the services set nothing on a session, and the round trip would cost every read."""
 
 
@@ -163,5 +163,5 @@ class Backoff:
 
     async def sleep(self) -> None:
         """Wait, and make the next wait longer."""
-        await asyncio.sleep(self._next * random.uniform(0.5, 1.0))
+        await asyncio.sleep(self._next * random.uniform(0.5, 1.0))  # noqa: S311 - jitter needs no secrecy
         self._next = min(self._next * 2, self._most)

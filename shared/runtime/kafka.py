@@ -46,7 +46,7 @@ async def ensure_topic(settings: Settings, partitions: int) -> int | None:
         return await _limit(admin, topic)
 
 
-async def _ensure_partitions(admin: Any, topic: str, partitions: int) -> None:
+async def _ensure_partitions(admin: Any, topic: str, partitions: int) -> None:  # noqa: ANN401 - aiokafka ships no types
     described = (await admin.describe_topics([topic]))[0]
     found = len(described["partitions"])
     # A topic that was just made may not be known yet, and has none then.
@@ -62,7 +62,7 @@ async def _ensure_partitions(admin: Any, topic: str, partitions: int) -> None:
         logger.warning("the topic %s has %d partitions and the log has %d: some stay empty", topic, found, partitions)
 
 
-async def _limit(admin: Any, topic: str) -> int | None:
+async def _limit(admin: Any, topic: str) -> int | None:  # noqa: ANN401 - the same
     asked = ConfigResource(ConfigResourceType.TOPIC, topic, {LIMIT: ""})
     for response in await admin.describe_configs([asked]):
         for error_code, _message, _kind, _name, entries in response.resources:

@@ -76,7 +76,7 @@ def _daemon(folder: Path) -> Iterator[Engine]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            preexec_fn=_killed_with_its_parent,
+            preexec_fn=_killed_with_its_parent,  # noqa: PLW1509 - it calls the kernel only
         )
     try:
         deadline = time.monotonic() + START_SECONDS

@@ -126,7 +126,7 @@ def test_what_a_killed_rebuild_left_can_be_dropped(on_the_log: Laurels) -> None:
     """`--drop` leaves what there was before: no schema, no row, and nothing to go on with."""
     before = generations(on_the_log)
     new = die(on_the_log, "in the load")
-    loaded = fetch(on_the_log, f"SELECT DISTINCT position FROM progress WHERE generation = {new}")
+    loaded = fetch(on_the_log, f"SELECT DISTINCT position FROM progress WHERE generation = {new}")  # noqa: S608 - a number
     assert [RANGE] == [row["position"] for row in loaded]
 
     assert f"Generation {new} was dropped." in told(0, on_the_log.operate("rebuild", "--drop"))
@@ -194,5 +194,5 @@ def test_a_dry_run_leaves_what_a_killed_rebuild_left(on_the_log: Laurels) -> Non
 
 def state_of(laurels: Laurels, generation: int) -> str:
     """Return what became of the rebuild that made a generation."""
-    (row,) = fetch(laurels, f"SELECT state FROM rebuilds WHERE generation = {generation}")
+    (row,) = fetch(laurels, f"SELECT state FROM rebuilds WHERE generation = {generation}")  # noqa: S608 - a number
     return str(row["state"])

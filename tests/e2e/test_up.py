@@ -64,7 +64,7 @@ def post(service: Service, path: str, body: object) -> httpx.Response:
     return response
 
 
-def get(service: Service, path: str) -> Any:
+def get(service: Service, path: str) -> Any:  # noqa: ANN401 - JSON is anything
     response = httpx.get(service.url + API + path, timeout=SECONDS)
     assert 200 == response.status_code, response.text
     return response.json()

@@ -213,7 +213,7 @@ async def test_answers_that_are_not_read_are_dropped() -> None:
 async def closed(port: int) -> None:
     """Wait until the server has no connection any more."""
     async with asyncio.timeout(SECONDS):
-        while any(
+        while any(  # noqa: ASYNC110 - the kernel's doing
             found.laddr.port == port and found.status == psutil.CONN_ESTABLISHED
             for found in psutil.Process().net_connections("tcp")
             if found.laddr
@@ -284,7 +284,7 @@ async def test_a_server_whose_connections_are_all_at_work_says_so() -> None:
         for connection in at_work:
             send(connection, [SLOW])
         async with asyncio.timeout(SECONDS):
-            while state.at_work < 4:
+            while state.at_work < 4:  # noqa: ASYNC110 - the routes' doing
                 await asyncio.sleep(0.01)
         refused = await answer(port)
         state.go_on.set()

@@ -16,7 +16,7 @@ from tests.support.processes import Service, free_port
 
 LINES = 5_000
 ADMIN = "/admin/rebuilds"
-TOKEN = "operators-only-0123456789"
+TOKEN = "operators-only-0123456789"  # noqa: S105 - the test's own
 HOST = b"Host: localhost\r\n"
 SECONDS = 20.0
 

@@ -61,5 +61,5 @@ async def connected(url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Recor
 
 async def eventually(connection: "asyncpg.Connection[asyncpg.Record]", count: str) -> None:
     """Poll until a query counts something; the caller's timeout is the deadline."""
-    while not await connection.fetchval(count):
+    while not await connection.fetchval(count):  # noqa: ASYNC110 - another process's doing
         await asyncio.sleep(0.02)

@@ -95,7 +95,7 @@ def topic_of(scene: Parts) -> list[Any]:
     return records_of(scene.bootstrap_servers, scene.topic, PARTITIONS)
 
 
-def header(record: Any, name: str) -> str:
+def header(record: Any, name: str) -> str:  # noqa: ANN401 - aiokafka ships no types
     return str(dict(record.headers)[name].decode())
 
 
@@ -130,7 +130,7 @@ def test_the_topic_has_what_the_log_has(scene: Parts) -> None:
         assert_is_the_cloud_event(event, record)
 
 
-def assert_is_the_cloud_event(event: asyncpg.Record, record: Any) -> None:
+def assert_is_the_cloud_event(event: asyncpg.Record, record: Any) -> None:  # noqa: ANN401 - aiokafka ships no types
     headers = {name: value.decode() for name, value in record.headers}
     expected = {
         "content-type": "application/json",

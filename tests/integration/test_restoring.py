@@ -69,7 +69,7 @@ UPDATE log_head SET position = 0, recorded_at = 'epoch', catalogue_position = 0,
 EMPTY = "; ".join(
     [
         "DELETE FROM events",
-        *(f"DELETE FROM {table.fullname}" for table in reversed(WRITE_MODEL)),
+        *(f"DELETE FROM {table.fullname}" for table in reversed(WRITE_MODEL)),  # noqa: S608 - our own names
         NOTHING_YET,
     ]
 )
@@ -126,7 +126,10 @@ class Database:
 
     async def write_model(self) -> dict[str, list[tuple[Any, ...]]]:
         """Return the rows of every table that decisions rest on."""
-        return {table.name: sorted(await self.fetch(f"SELECT * FROM {table.fullname}")) for table in WRITE_MODEL}
+        return {
+            table.name: sorted(await self.fetch(f"SELECT * FROM {table.fullname}"))  # noqa: S608 - our own names
+            for table in WRITE_MODEL
+        }
 
     async def everything(self) -> list[object]:
         """Return all that the command side works with, but partitions."""

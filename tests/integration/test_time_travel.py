@@ -229,7 +229,7 @@ def test_many_awards_are_too_many(log: ProjectedLog) -> None:
         async with open_reading_pool(log.url, size=1) as pool:
             reader = PoolReader(pool, VisibilityWatermark(), 0.02)
             with pytest.raises(Problem) as raised:
-                await reader.recompute(queries.as_of("max_count"), 2**62, None, False)
+                await reader.recompute(queries.as_of("max_count"), 2**62, None, False)  # noqa: FBT003 - an argument of SQL
             return raised.value
 
     assert "too-large" == synchronously(work()).code

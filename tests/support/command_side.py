@@ -81,5 +81,5 @@ async def held_head(url: str) -> AsyncIterator[None]:
 
 async def until_it_waits(admin: OwnConnection) -> None:
     """Wait until the command side waits for the head."""
-    while not await admin.fetchval(WAITS):
+    while not await admin.fetchval(WAITS):  # noqa: ASYNC110 - another process's doing
         await asyncio.sleep(0.02)

@@ -33,7 +33,7 @@ _TEXTS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=64)
 _WORDS = st.from_regex(r"[A-Za-z0-9_.-]{3,24}", fullmatch=True) | st.text(
     st.characters(codec="utf-8", categories=["L", "N"]), min_size=1, max_size=20
 )
-_PAST = st.datetimes(datetime(1, 1, 2), datetime(2026, 1, 1), timezones=st.just(UTC))
+_PAST = st.datetimes(datetime(1, 1, 2), datetime(2026, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - the zone follows
 
 schemathesis.openapi.format("username", _WORDS.filter(_allowed(username)))
 schemathesis.openapi.format("achievement-name", _TEXTS.filter(_allowed(achievement_name)))

@@ -286,7 +286,7 @@ def _hold(folder: Path) -> None:
         try:
             address = _started_in_container(stack) or _started_from_jars(stack, folder)
         except KafkaUnavailable as reason:
-            print(reason, file=sys.stderr, flush=True)
+            print(reason, file=sys.stderr, flush=True)  # noqa: T201 - the log that the caller reads
             os.write(writer, b"%d" % UNAVAILABLE)
             return
         fresh = folder / f"address.{os.getpid()}"
@@ -330,20 +330,20 @@ def _started_in_container(stack: ExitStack) -> str | None:
     try:
         return stack.enter_context(_container())
     except (import_module("docker").errors.DockerException, OSError) as error:
-        print(f"no broker in a container: {error}", file=sys.stderr, flush=True)
+        print(f"no broker in a container: {error}", file=sys.stderr, flush=True)  # noqa: T201 - the holder's log
         return None
 
 
 @contextmanager
 def _container() -> Iterator[str]:
     # Not testcontainers' KafkaContainer: its KRaft mode knows only another vendor's image.
-    from testcontainers.core.container import DockerContainer
-    from testcontainers.core.wait_strategies import LogMessageWaitStrategy
+    from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - slow, and the guard runs this file
+    from testcontainers.core.wait_strategies import LogMessageWaitStrategy  # noqa: PLC0415 - as above
 
     port, _ = _free_ports()
     container = DockerContainer(f"apache/kafka:{_kafka_version()}").with_bind_ports(9092, port)
     address = f"127.0.0.1:{port}"
-    settings = _settings(listen="0.0.0.0:9092", advertised=address, controller="127.0.0.1:9093", logs="/tmp/logs")
+    settings = _settings(listen="0.0.0.0:9092", advertised=address, controller="127.0.0.1:9093", logs="/tmp/logs")  # noqa: S108 - inside the container
     container.with_envs(**{f"KAFKA_{name.upper().replace('.', '_')}": value for name, value in settings.items()})
     container.waiting_for(LogMessageWaitStrategy("Kafka Server started").with_startup_timeout(START_SECONDS))
     with container:

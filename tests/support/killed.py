@@ -96,7 +96,7 @@ def after_the_switch() -> None:
     rebuild._Rebuild._switch = _then_die(rebuild._Rebuild._switch)  # type: ignore[method-assign]
 
 
-def _then_die(work: Callable[..., Any]) -> Any:
+def _then_die(work: Callable[..., Any]) -> Any:  # noqa: ANN401 - stands for methods of several signatures
     async def worked(*arguments: object) -> None:
         await work(*arguments)
         _die()

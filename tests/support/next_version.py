@@ -79,7 +79,7 @@ def _change_the_reads() -> None:
     _set(routes, FIELDS=(*routes.FIELDS, "origin"))
 
 
-def _set(module: Any, **names: object) -> None:
+def _set(module: Any, **names: object) -> None:  # noqa: ANN401 - of a module only its type is known
     for name, value in names.items():
         assert getattr(module, name) != value
         setattr(module, name, value)

@@ -58,7 +58,7 @@ class Then(NamedTuple):
 EMPTY = "; ".join(
     [
         "DELETE FROM events",
-        *(f"DELETE FROM generation_{GENERATION}.{table}" for table in oracle.COLUMNS),
+        *(f"DELETE FROM generation_{GENERATION}.{table}" for table in oracle.COLUMNS),  # noqa: S608 - our own names
         "DELETE FROM quarantine",
         "UPDATE progress SET position = 0, kafka_offset = NULL",
     ]
@@ -221,14 +221,14 @@ class ProjectedLog:
     async def fill_awards(self, count: int) -> None:
         """Let the first user hold so many awards, put straight into the rows."""
         await self._admin.execute(
-            f"INSERT INTO generation_{GENERATION}.user_awards "
+            f"INSERT INTO generation_{GENERATION}.user_awards "  # noqa: S608 - our own names
             "SELECT 1, now(), n, 1, 10, current_date, now() FROM generate_series(1000, 999 + $1::int) AS n",
             count,
         )
 
     async def mark_incomplete(self, user_id: int) -> None:
         """Mark a user as one of whom an event is in quarantine."""
-        await self._admin.execute(f"INSERT INTO generation_{GENERATION}.incomplete_users VALUES ($1)", user_id)
+        await self._admin.execute(f"INSERT INTO generation_{GENERATION}.incomplete_users VALUES ($1)", user_id)  # noqa: S608 - our own names
 
     async def incomplete(self, then: Then, today: Mapping[str, date]) -> dict[str, set[bool]]:
         """Return, for each question about the past, what its rows say where they say that they are incomplete."""
@@ -258,7 +258,7 @@ class ProjectedLog:
         return await self._reader.recompute(as_of(QUESTIONS[question]), position, then.as_of, *arguments)
 
     async def _rows(self, generation: int, table: str, columns: Sequence[str]) -> list[oracle.Row]:
-        query = f"SELECT {', '.join(columns)} FROM generation_{generation}.{table}"
+        query = f"SELECT {', '.join(columns)} FROM generation_{generation}.{table}"  # noqa: S608 - our own names
         return [tuple(_plain(value) for value in row) for row in await self._admin.fetch(query)]
 
 
@@ -291,7 +291,7 @@ def records(events: Sequence[RecordedEvent]) -> dict[int, Consumed]:
     return found
 
 
-def _plain(value: Any) -> object:
+def _plain(value: Any) -> object:  # noqa: ANN401 - whatever PostgreSQL gives
     if isinstance(value, list):
         assert all(run.lower_inc and not run.upper_inc for run in value)
         return tuple((run.lower, run.upper) for run in value)

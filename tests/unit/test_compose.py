@@ -21,7 +21,7 @@ OURS = {
     "query_api": ["python", "-m", "query_api"],
 }
 COPIED = re.compile(r"^COPY\s+(?!--from)(.+)\s+\S+$", re.MULTILINE)
-SET_BY_COMPOSE = {"LAURELS_HOST": "0.0.0.0", "LAURELS_PORT": "8000"}
+SET_BY_COMPOSE = {"LAURELS_HOST": "0.0.0.0", "LAURELS_PORT": "8000"}  # noqa: S104 - inside the network
 TAKEN = re.compile(r"^\$\{(\w+):-(.*)\}$")
 LISTED = re.compile(r"(?P<sentences>(?:# .+\n)+)#LAURELS_(?P<name>[A-Z_]+)=(?P<default>.*)(?:\n|$)")
 
@@ -183,9 +183,9 @@ def test_the_gateway_knows_its_services() -> None:
     [
         ({}, True),
         ({"PUBLISHED_ON": "127.0.0.1", "TOKENS": "", "OPEN": "no"}, True),
-        ({"PUBLISHED_ON": "0.0.0.0", "TOKENS": "", "OPEN": "no"}, False),
-        ({"PUBLISHED_ON": "0.0.0.0", "TOKENS": "a-token-of-a-producer", "OPEN": "no"}, True),
-        ({"PUBLISHED_ON": "0.0.0.0", "TOKENS": "", "OPEN": "yes"}, True),
+        ({"PUBLISHED_ON": "0.0.0.0", "TOKENS": "", "OPEN": "no"}, False),  # noqa: S104 - read, not bound
+        ({"PUBLISHED_ON": "0.0.0.0", "TOKENS": "a-token-of-a-producer", "OPEN": "no"}, True),  # noqa: S104
+        ({"PUBLISHED_ON": "0.0.0.0", "TOKENS": "", "OPEN": "yes"}, True),  # noqa: S104
     ],
     ids=str,
 )

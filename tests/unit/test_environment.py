@@ -11,7 +11,7 @@ from tests.support.processes import ROOT
 
 NAMES = Settings.model_fields
 ABSENT = Path("/no/such/folder/.env")
-TOKEN = "0123456789abcdef"
+TOKEN = "0123456789abcdef"  # noqa: S105 - made up
 OURS = re.compile(r"LAURELS_[A-Z_]*[A-Z]")
 MISSPELT_ON_PURPOSE = {"test_environment.py", "test_up.py"}
 

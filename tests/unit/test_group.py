@@ -26,7 +26,7 @@ def group(memories: dict[str, Memory] | None = None) -> Group:
     return Group(state, memories or {})
 
 
-def submission(key: str | None = None, **body: Any) -> Submission:
+def submission(key: str | None = None, **body: Any) -> Submission:  # noqa: ANN401 - fields of any command
     command = bulk_command(body, {"languages": frozenset({"en"})}).command()
     return Submission(command, keyed(key, command) if key else None)
 

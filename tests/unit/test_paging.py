@@ -20,7 +20,7 @@ from shared.http.problems import Problem
 USERS = List("users", (ID,))
 AWARDS = List("awards", (instant, ID))
 STREAKS = List("streaks", (whole(2**31 - 1), ID))
-MOMENTS = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))
+MOMENTS = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))  # noqa: DTZ001 - the zone follows
 IDS = st.integers(1, 2**53 - 1)
 
 

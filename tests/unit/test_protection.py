@@ -1,5 +1,7 @@
 """Protection: what settings allow, whom tokens let in, and which hosts are answered."""
 
+# ruff: noqa: S104 - addresses are read here, not bound
+
 import pytest
 from pydantic import ValidationError
 

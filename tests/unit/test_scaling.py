@@ -33,7 +33,7 @@ def simulate(
     fails_at=st.none() | st.floats(0, 5),
     seed=st.integers(0, 100),
 )
-def test_no_event_is_lost_or_doubled(
+def test_no_event_is_lost_or_doubled(  # noqa: PLR0913 - each is a dimension of the input
     *,
     rates: list[float],
     projectors: int,

@@ -38,7 +38,7 @@ def problem_of(raw: bytes) -> Problem:
 
 
 @given(VALUES, st.booleans())
-def test_json_is_read(value: object, ascii_only: bool) -> None:
+def test_json_is_read(value: object, ascii_only: bool) -> None:  # noqa: FBT001 - drawn
     """Whatever is well-formed comes out as it was written, escaped or not."""
     assert value == parse(json.dumps(value, ensure_ascii=ascii_only).encode())
 
@@ -98,7 +98,7 @@ def listed(raw: bytes, longest: int = 1_000_000) -> list[Any]:
 
 
 @given(st.lists(VALUES, max_size=6), st.booleans(), st.sampled_from([None, 1]))
-def test_an_array_is_read_piece_by_piece(values: list[Any], ascii_only: bool, indent: int | None) -> None:
+def test_an_array_is_read_piece_by_piece(values: list[Any], ascii_only: bool, indent: int | None) -> None:  # noqa: FBT001 - drawn
     """Wherever the pieces end, in a number, an escape or a character, the elements are those of the whole."""
     raw = json.dumps(values, ensure_ascii=ascii_only, indent=indent).encode()
     with pytest.MonkeyPatch.context() as patched:

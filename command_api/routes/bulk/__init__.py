@@ -10,9 +10,9 @@ from command_api.routes.bulk.stream import answer_stream
 from command_api.routes.documentation import PARAMETERS
 from command_api.schemas import BULK_COMMANDS
 from shared.http.bodies import check_media_type
+from shared.http.documentation import header, problem_responses
 from shared.http.negotiation import JSON, NDJSON, accepts
 from shared.http.parameters import query_parameters
-from shared.http.documentation import header, problem_responses
 from shared.http.problems import Problem
 from shared.http.routing import Routes
 

@@ -16,8 +16,8 @@ from command_api.schemas.fields import Context
 from command_api.waiting import Overloaded
 from shared.http import strict_json
 from shared.http.bodies import BATCH_LIMIT, BODY_LIMIT, read_body
-from shared.http.responses import json_response
 from shared.http.problems import InputError, invalid_input
+from shared.http.responses import json_response
 from shared.http.slices import in_slices
 
 ARRAY_LIMIT: Final = 10_000
