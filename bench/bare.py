@@ -9,8 +9,8 @@ from uuid import UUID
 
 import asyncpg
 
-from projector import batch
 from projector.generation import create_generation_sql, create_indexes_sql, create_tables_sql, metadata
+from projector.relation import SESSION, create_statements, fill_statement
 from shared.read_models.generations import schema_name
 from shared.read_models.registry import READ_MODELS, fold_functions, folded
 from shared.runtime.database import OwnConnection, Role, session_settings
@@ -18,7 +18,7 @@ from shared.runtime.database import OwnConnection, Role, session_settings
 SCRATCH: Final = 900
 """The generation that the floors write, which nobody serves."""
 
-FILL: Final = f"INSERT INTO batch {batch.decoded('position > $1 AND position <= $2')}"
+FILL: Final = fill_statement("position > $1 AND position <= $2")
 
 BULK_SESSION: Final = {
     "synchronous_commit": "off",
@@ -101,9 +101,9 @@ async def connect(url: str, role: Role | None = None, settings: Mapping[str, str
 
 async def fold_in_batches(url: str, upto: int, size: int) -> float:
     """Run the folds over the log, `size` positions a transaction; return events a second."""
-    async with _scratch(url, batch.SESSION) as connection:
+    async with _scratch(url, SESSION) as connection:
         models = folded(READ_MODELS)
-        for statement in (*batch.CREATE, *create_generation_sql(SCRATCH), *fold_functions(models)):
+        for statement in (*create_statements(), *create_generation_sql(SCRATCH), *fold_functions(models)):
             await connection.execute(statement)
         started = time.perf_counter()
         for after in range(0, upto, size):

@@ -5,10 +5,11 @@ from typing import Final
 
 from aiokafka.errors import KafkaError
 
-from projector.batch import Batch, Held, LogBatch
+from projector.batch import Batch, Held
 from projector.feeds.kafka import Consumption
 from projector.feeds.membership import Member
 from projector.feeds.postgres import BATCH_LIMIT
+from projector.log_batch import LogBatch
 from projector.runner import Amendment, Bulk, Runner, open_session
 from projector.verification import fill_applied
 from shared.event_store.log import head_position, read_position

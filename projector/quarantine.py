@@ -1,4 +1,4 @@
-"""Records that could not be applied: kept with their bytes, error and place, until an operator decides."""
+"""Records that could not be applied: kept with their bytes, error and position, until an operator decides."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,8 @@ from typing import Final
 
 import orjson
 
-from projector.batch import Poison, fill_where, upcast_into_batch
+from projector.batch import Poison
+from projector.relation import fill_where, upcast_into_batch
 from shared.event_store.reading import events_at
 from shared.read_models.bookkeeping import PROJECTED_CHANNEL
 from shared.read_models.generations import schema_name
@@ -15,60 +16,14 @@ from shared.read_models.read_model import Owner, ReadModel
 from shared.read_models.registry import READ_MODELS, folded
 from shared.runtime.database import Connection, Record
 from shared.runtime.metrics import QUARANTINED
+from shared.runtime.sql import sql
 
 logger = logging.getLogger(__name__)
 
-# A record that moves no checkpoint is read again after a restart.
-INSERT_RECORD: Final = """
-INSERT INTO quarantine (generation, partition, position, user_id, kafka_offset, record, error, applied)
-SELECT $1, $2, $3, $4, $5, $6, $7, $8
-WHERE NOT EXISTS (
-    SELECT FROM quarantine q
-    WHERE q.generation = $1 AND q.partition = $2 AND q.kafka_offset = $5 AND q.record IS NOT DISTINCT FROM $6)
-"""
-# Where a run goes on, or is read again after a restart, there is a row that it begins in or right after.
-INSERT_RUNS: Final = """
-WITH run AS (
-    SELECT r.*, known.quarantine_id, known.last AS known_last
-    FROM unnest($2::smallint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::text[])
-        AS r (partition, first, last, record, error)
-    LEFT JOIN LATERAL (
-        SELECT quarantine_id, position, record, error,
-               kafka_offset AS first, coalesce(last_offset, kafka_offset) AS last
-        FROM quarantine q WHERE q.generation = $1 AND q.partition = r.partition AND q.kafka_offset <= r.first
-        ORDER BY kafka_offset DESC, quarantine_id DESC LIMIT 1
-    ) AS known ON known.position IS NULL AND known.last >= r.first - 1 AND known.error = r.error
-        AND (known.first < r.first OR known.record IS NOT DISTINCT FROM r.record)
-), longer AS (
-    UPDATE quarantine q SET last_offset = run.last FROM run
-    WHERE q.quarantine_id = run.quarantine_id AND run.last > run.known_last
-)
-INSERT INTO quarantine (generation, partition, kafka_offset, last_offset, record, error, applied)
-SELECT $1, partition, first, last, record, error, true FROM run WHERE quarantine_id IS NULL
-RETURNING partition, kafka_offset, error
-"""
 MARK: Final = "INSERT INTO incomplete_users (user_id) VALUES ($1) ON CONFLICT DO NOTHING"
-LIST: Final = """
-SELECT quarantine_id, generation, partition, position, user_id, kafka_offset,
-       coalesce(last_offset, kafka_offset) AS last_offset, error, applied, quarantined_at
-FROM quarantine WHERE quarantine_id > $1 ORDER BY quarantine_id LIMIT $2
-"""
 SHOW: Final = "SELECT * FROM quarantine WHERE quarantine_id = $1"
 DROP: Final = "DELETE FROM quarantine WHERE quarantine_id = $1"
 LOCK_PROGRESS: Final = "SELECT position FROM progress WHERE generation = $1 AND partition = $2 FOR UPDATE"
-
-AND_APPLICABLE: Final = """ AND position <= $2 AND position NOT IN (
-    SELECT position FROM quarantine
-    WHERE generation = $3 AND NOT applied AND position IS NOT NULL AND quarantine_id <> $4)"""
-EVENTS_OF_USER: Final = "user_id = $1" + AND_APPLICABLE
-EVENTS_OF_ACHIEVEMENT: Final = (
-    "type IN ('achievement-defined', 'achievement-translated') AND (data ->> 'achievement_id')::bigint = $1"
-    + AND_APPLICABLE
-)
-UNMARK: Final = """
-DELETE FROM incomplete_users WHERE user_id = $1 AND NOT EXISTS (
-    SELECT FROM quarantine WHERE generation = $2 AND user_id = $1 AND NOT applied)
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +63,9 @@ async def quarantine_record(
 ) -> None:
     """Keep a record, in the caller's transaction. `applied` tells that the log had the event, so nothing is missing."""
     what = _words(error)
-    logger.error("partition %d, position %s was put aside: %s", poison.partition, poison.position, what)
+    logger.error("partition %d, position %s was quarantined: %s", poison.partition, poison.position, what)
     await connection.execute(
-        INSERT_RECORD,
+        sql("projector.sql", "quarantine_record"),
         generation,
         poison.partition,
         poison.position,
@@ -128,7 +83,7 @@ async def quarantine_record(
 async def quarantine_runs(connection: Connection, generation: int, runs: Sequence[Run]) -> None:
     """Keep runs of records that are no events. Each is told of once, however often it goes on or is read again."""
     columns = zip(*((run.partition, run.first, run.last, run.record, run.error) for run in runs), strict=True)
-    begun = await connection.fetch(INSERT_RUNS, generation, *map(list, columns))
+    begun = await connection.fetch(sql("projector.sql", "quarantine_runs"), generation, *map(list, columns))
     QUARANTINED.inc(sum(run.last - run.first + 1 for run in runs))
     if begun:
         first, more = begun[0], f" and {len(begun) - 1} more runs" if begun[1:] else ""
@@ -147,7 +102,7 @@ def _words(error: Exception) -> str:
 
 async def listed(connection: Connection, after: int, limit: int) -> Sequence[Record]:
     """Return so many of the quarantined records, after one, in the order of their ids, without their bytes."""
-    return await connection.fetch(LIST, after, limit)
+    return await connection.fetch(sql("projector.sql", "quarantined"), after, limit)
 
 
 async def shown(connection: Connection, quarantine_id: int) -> Record | None:
@@ -163,7 +118,7 @@ async def drop(connection: Connection, quarantine_id: int) -> bool:
 async def retry(connection: Connection, quarantine_id: int, models: Iterable[ReadModel] = READ_MODELS) -> None:
     """Apply a record's event from the log, in one transaction, on a session like a projector's own.
 
-    The rows of a user or an achievement are folded anew from their events: later ones may have been applied. Raises
+    The rows of a user or an achievement are folded again from their events: later ones may have been applied. Raises
     NothingToRetry, or the database's error if the event still cannot be applied; then nothing has changed.
     """
     async with connection.transaction():
@@ -176,7 +131,7 @@ async def retry(connection: Connection, quarantine_id: int, models: Iterable[Rea
             await _apply(connection, row, models)
         await connection.execute(DROP, quarantine_id)
         if row["user_id"] is not None:
-            await connection.execute(UNMARK, row["user_id"], row["generation"])
+            await connection.execute(sql("projector.sql", "unmark"), row["user_id"], row["generation"])
         await connection.execute(f"NOTIFY {PROJECTED_CHANNEL}")
 
 
@@ -186,12 +141,13 @@ async def _apply(connection: Connection, row: Record, models: Iterable[ReadModel
     projected = await connection.fetchval(LOCK_PROGRESS, row["generation"], row["partition"])
     if row["user_id"] is None:
         (recorded,) = await events_at(connection, [row["position"]])
-        condition, whose = EVENTS_OF_ACHIEVEMENT, orjson.loads(recorded.data)["achievement_id"]
+        chosen, whose = "events_of_achievement", orjson.loads(recorded.data)["achievement_id"]
         await _withdraw(connection, Owner.ACHIEVEMENT, whose, models)
     else:
-        condition, whose = EVENTS_OF_USER, row["user_id"]
+        chosen, whose = "events_of_user", row["user_id"]
         await _withdraw(connection, Owner.USER, whose, models)
     arguments = whose, projected, row["generation"], row["quarantine_id"]
+    condition = sql("projector.sql", f"pieces/{chosen}")
     await fill_where(connection, condition, *arguments)
     await upcast_into_batch(connection, condition, *arguments)
     await connection.execute("SELECT pg_temp.fold()")

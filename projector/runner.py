@@ -8,9 +8,11 @@ from typing import Any, Final, Self
 
 import asyncpg
 
-from projector import batch
-from projector.batch import Batch, Held, LogBatch, Poison, Record, RecordBatch, UnknownEvents, UnreadableEvent
+from projector.batch import Batch, Held, Poison, UnknownEvents, UnreadableEvent
+from projector.log_batch import LogBatch
 from projector.quarantine import quarantine_record, quarantine_runs, runs_of
+from projector.record_batch import Record, RecordBatch
+from projector.relation import BULK_SESSION, SESSION, create_statements, fill_statement, in_range
 from shared.event_store.log import partition_count
 from shared.event_store.reading import events_at, false_claims
 from shared.read_models.bookkeeping import PROJECTED_CHANNEL
@@ -19,55 +21,15 @@ from shared.read_models.read_model import ReadModel
 from shared.read_models.registry import READ_MODELS, fold_functions, folded
 from shared.runtime.database import COMMAND_TIMEOUT, Connection, OwnConnection, Role, connect
 from shared.runtime.metrics import BATCH_SECONDS, PROJECTED, TAKEOVERS
+from shared.runtime.sql import sql
 
 logger = logging.getLogger(__name__)
 
-ADVANCE: Final = """
-UPDATE progress p SET position = a.new, kafka_offset = coalesce(a.kafka_offset, p.kafka_offset)
-FROM unnest($2::smallint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
-    AS a (partition, old, new, epoch, kafka_offset)
-WHERE p.generation = $1 AND p.partition = a.partition AND p.position = a.old AND p.epoch = a.epoch
-"""
-
-TAKE_OVER: Final = """
-UPDATE progress SET epoch = epoch + 1
-WHERE generation = $1 AND ($2::smallint[] IS NULL OR partition = ANY($2))
-RETURNING partition, position, epoch, kafka_offset
-"""
-
+ADVANCE: Final = sql("projector.sql", "advance")
 
 SHORT: Final = 1_000
 """Events that are folded in one call at the most; where there are more, the calls are not what takes the time."""
-
-
-def _range_function() -> str:
-    """Return the function that folds a range of the log as `_apply` does, for when nothing about it is unusual."""
-    return f"""
-CREATE OR REPLACE FUNCTION pg_temp.project_range(
-    int, smallint[], bigint[], bigint[], bigint[], bigint[], bigint, bigint, bigint[]
-) RETURNS void LANGUAGE plpgsql AS $project$
-DECLARE affected bigint;
-BEGIN
-    {ADVANCE};
-    GET DIAGNOSTICS affected = ROW_COUNT;
-    IF affected <> cardinality($2) THEN RAISE EXCEPTION 'a partition is not where it was'; END IF;
-    INSERT INTO batch {batch.decoded(batch.in_range("$7", "$8", "$9"))};
-    GET DIAGNOSTICS affected = ROW_COUNT;
-    IF affected <> $8 - $7 THEN RAISE EXCEPTION 'an event is missing, or of another version'; END IF;
-    PERFORM pg_temp.fold();
-END $project$
-"""
-
-
 PROJECT_RANGE: Final = "SELECT pg_temp.project_range($1, $2, $3, $4, $5, $6, $7, $8, $9)"
-
-# What is locked is being moved just now.
-ADOPT: Final = """
-UPDATE progress SET epoch = epoch + 1 WHERE (generation, partition) IN (
-    SELECT generation, partition FROM progress
-    WHERE generation = $1 AND partition = $2 AND position = $3 AND epoch = $4 FOR UPDATE SKIP LOCKED)
-RETURNING partition, position, epoch
-"""
 
 UNAPPLICABLE: Final = (
     asyncpg.DataError,
@@ -111,10 +73,12 @@ async def open_session(
     url: str, generation: int, models: Sequence[ReadModel] = READ_MODELS, *, large: bool
 ) -> OwnConnection:
     """Connect as a projector of this generation, with an empty `batch` and the folds. Raises one of UNREACHABLE."""
-    settings = {**(batch.BULK_SESSION if large else batch.SESSION), "search_path": f"{schema_name(generation)}, public"}
+    settings = {**(BULK_SESSION if large else SESSION), "search_path": f"{schema_name(generation)}, public"}
     timeout = None if large else COMMAND_TIMEOUT
     connection = await connect(url, Role.PROJECTOR, settings, command_timeout=timeout)
-    for statement in (*batch.CREATE, *fold_functions(models), _range_function()):
+    fill = fill_statement(in_range("$7", "$8", "$9"))
+    project_range = sql("projector.sql", "project_range", advance=ADVANCE, fill=fill)
+    for statement in (*create_statements(), *fold_functions(models), project_range):
         await connection.execute(statement)
     return connection
 
@@ -142,18 +106,20 @@ class Runner:
     async def take_over(
         self, partitions: Iterable[int] | None = None
     ) -> tuple[dict[int, Held], Mapping[int, int | None]]:
-        """Become the one who may write these partitions, or all; whoever held them before is refused from now on.
+        """Become the one who may write these partitions, or all; those who held them before are refused from now on.
 
         Returns where each one is, and the Kafka offset to read next, None where nothing came from Kafka yet.
         """
         wanted = None if partitions is None else list(partitions)
-        rows = await self._connection.fetch(TAKE_OVER, self.generation, wanted)
+        rows = await self._connection.fetch(sql("projector.sql", "take_over"), self.generation, wanted)
         held = {row["partition"]: Held(row["position"], row["epoch"]) for row in rows}
         return held, {row["partition"]: row["kafka_offset"] for row in rows}
 
     async def adopt(self, partition: int, at: Held) -> dict[int, Held]:
         """Take over a partition that is still where it was and under the same epoch; return nothing if it moved."""
-        rows = await self._connection.fetch(ADOPT, self.generation, partition, at.position, at.epoch)
+        rows = await self._connection.fetch(
+            sql("projector.sql", "adopt"), self.generation, partition, at.position, at.epoch
+        )
         return {row["partition"]: Held(row["position"], row["epoch"]) for row in rows}
 
     async def false_claims(self, records: Sequence[Record]) -> dict[int, FalseClaim]:
@@ -170,7 +136,7 @@ class Runner:
         return {row["number"]: _false_claim(row) for row in rows}
 
     async def project(self, events: Batch) -> None:
-        """Fold a batch into the rows; an event that cannot be applied is put aside, and the others go on.
+        """Fold a batch into the rows; an event that cannot be applied is quarantined, and the others go on.
 
         Raises TakenOver, UnknownEvents, MissingEvents or a database error; then what follows was not written.
         """
@@ -230,7 +196,7 @@ class Runner:
                 await self._connection.execute(f"ALTER TABLE {table.name} ADD PRIMARY KEY ({key})")
 
     async def _advance(self, events: Batch) -> None:
-        # First of all, so that the rows stay locked: whoever else has the same batch waits here, and is refused.
+        # First of all, so that the rows stay locked: another projector with the same batch waits here, and is refused.
         status = await self._connection.execute(ADVANCE, *self._advance_arguments(events))
         if int(status.split()[-1]) != len(events.advances):
             TAKEOVERS.inc()

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from projector.batch import array_literal, create_where, upcast_into_batch
+from projector.relation import array_literal, recreate_where, upcast_into_batch
 from projector.runner import open_session
 from shared.event_store.log import read_position
 from shared.read_models.generations import schema_name
 from shared.read_models.read_model import ReadModel
 from shared.read_models.registry import READ_MODELS, folded
 from shared.runtime.database import Connection
+from shared.runtime.sql import sql
 
 SHOWN: Final = 3
 
@@ -23,11 +24,6 @@ SELECT count(*) OVER () AS differing, side, text FROM (
 ) AS d ORDER BY text, side LIMIT $1
 """
 PROJECTED: Final = "SELECT position FROM progress WHERE generation = $1 ORDER BY partition"
-# The parts of the log that have been projected, without what was put aside.
-APPLIED: Final = """
-position <= ({projected}::bigint[])[partition + 1] AND position NOT IN (
-    SELECT position FROM quarantine WHERE generation = {generation} AND NOT applied AND position IS NOT NULL)
-"""
 NOTE: Final = "UPDATE generations SET verified_at = now(), verified_position = $2, drift = $3 WHERE generation = $1"
 
 
@@ -73,8 +69,8 @@ async def verify(url: str, generation: int, models: Sequence[ReadModel] = READ_M
 async def fill_applied(connection: Connection, generation: int) -> None:
     """Make the relation `batch` of every event that is in the rows of a generation."""
     projected = array_literal(row["position"] for row in await connection.fetch(PROJECTED, generation))
-    applied = APPLIED.format(projected=projected, generation=generation)
-    await create_where(connection, applied)
+    applied = sql("projector.sql", "pieces/applied", projected=projected, generation=str(generation))
+    await recreate_where(connection, applied)
     await upcast_into_batch(connection, applied)
     await connection.execute("ANALYZE batch")
 

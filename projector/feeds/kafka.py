@@ -11,19 +11,12 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from projector.batch import (
-    SESSION,
-    Batch,
-    Held,
-    LogBatch,
-    MissingEvents,
-    Poison,
-    Record,
-    RecordBatch,
-    UnknownEvents,
-)
+from projector.batch import Batch, Held, MissingEvents, Poison, UnknownEvents
 from projector.feeds.lateness import OVERDUE_SECONDS, Lateness
 from projector.feeds.membership import Fetched, Member, Unreadable
+from projector.log_batch import LogBatch
+from projector.record_batch import Record, RecordBatch
+from projector.relation import SESSION
 from projector.runner import Runner, TakenOver
 from shared.event_store.log import checkpoints, partition_count, partition_positions
 from shared.events.cloudevents import Consumed, MalformedRecord, from_record

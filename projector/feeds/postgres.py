@@ -5,7 +5,8 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
-from projector.batch import LogBatch, MissingEvents, UnknownEvents
+from projector.batch import MissingEvents, UnknownEvents
+from projector.log_batch import LogBatch
 from projector.runner import Runner, TakenOver
 from shared.event_store.log import APPENDED_CHANNEL, head_position
 from shared.runtime.background import background, wait_for

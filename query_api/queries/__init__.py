@@ -7,26 +7,20 @@ In `as_of.sql`, `$1` is the last position that was known, `$2` the last `awarded
 `$3` onwards are the parameters of `current.sql`. Its columns are those of `current.sql`.
 """
 
-import re
 from functools import cache
-from importlib.resources import files
-from typing import Final
 
 from shared.read_models.generations import SERVED
+from shared.runtime.sql import sql
 
-PIECE: Final = re.compile(r"(?<![:\w]):([a-z_]+)")
 
-
-@cache
 def current(question: str) -> str:
     """Return the statement that asks the read models as they are."""
-    return _with_pieces(_read(f"{question}/current.sql"))
+    return sql(__name__, f"{question}/current")
 
 
-@cache
 def as_of(question: str) -> str:
     """Return the statement that asks how it was."""
-    return _with_pieces(_read(f"{question}/as_of.sql"))
+    return sql(__name__, f"{question}/as_of")
 
 
 def response(question: str, asked: str) -> str:
@@ -34,19 +28,10 @@ def response(question: str, asked: str) -> str:
 
     `asked` is a relation of numbered lookups.
     """
-    pieces = {"served": SERVED, "asked": asked, "question": question}
-    return PIECE.sub(lambda found: pieces[found[1]], _read("response.sql"))
+    return sql(__name__, "response", served=SERVED, asked=asked, question=question)
 
 
 @cache
 def version() -> str:
     """Return the statement that asks for the version of the read models."""
-    return PIECE.sub(SERVED, _read("version.sql"))
-
-
-def _with_pieces(text: str) -> str:
-    return PIECE.sub(lambda found: _with_pieces(_read(f"pieces/{found[1]}.sql")), text)
-
-
-def _read(path: str) -> str:
-    return files(__name__).joinpath(path).read_text("utf-8").rstrip()
+    return sql(__name__, "version", served=SERVED)

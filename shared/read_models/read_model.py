@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
 from importlib.resources import files
 
 import sqlalchemy as sa
+
+from shared.runtime.sql import sql
 
 
 class Owner(StrEnum):
@@ -52,20 +53,17 @@ class ReadModel:
     @property
     def fold(self) -> str:
         """The statement that makes the fold's function."""
-        return _sql(self.package, "fold")
+        return self._sql("fold")
 
     @property
     def definition(self) -> str:
         """The query whose rows the table has to have, columns in order."""
-        return _sql(self.package, "definition")
+        return self._sql("definition")
 
     @property
     def withdraw(self) -> str:
         """The statement that takes an owner's rows out of what is fed by them, empty if nothing is."""
-        return _sql(self.package, "withdraw")
+        return self._sql("withdraw")
 
-
-@cache
-def _sql(package: str, name: str) -> str:
-    file = files(package).joinpath(f"{name}.sql")
-    return file.read_text("utf-8") if file.is_file() else ""
+    def _sql(self, name: str) -> str:
+        return sql(self.package, name) if files(self.package).joinpath(f"{name}.sql").is_file() else ""

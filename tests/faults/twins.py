@@ -111,7 +111,7 @@ def rows_before_the_checkpoint() -> None:
 async def _write_rows(self: Any, events: Batch) -> int:
     async with self._connection.transaction():
         filled = await events.fill(self._connection)
-        await self._connection.execute("SELECT pg_temp.project()")
+        await self._connection.execute("SELECT pg_temp.fold()")
     return filled
 
 

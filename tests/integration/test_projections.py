@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from projector import loading, runner
-from projector.batch import MANY, MissingEvents, UnknownEvents
+from projector.batch import MissingEvents, UnknownEvents
 from projector.generation import metadata
+from projector.log_batch import MANY
 from projector.rebuild import rebuildable
 from projector.runner import TakenOver
 from shared.events.codec import SCHEMA_VERSIONS, UPCASTERS

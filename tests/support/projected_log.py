@@ -9,12 +9,14 @@ from typing import Any, NamedTuple, Self
 import orjson
 import pytest
 
-import projector.batch
+import projector.log_batch
 from all_in_one.embedded_postgres import EmbeddedPostgres
 from all_in_one.migrations import migrate
-from projector.batch import Held, LogBatch, Record, RecordBatch
+from projector.batch import Held
 from projector.generation import create, create_indexes_sql, drop
 from projector.loading import load_from_log, load_one
+from projector.log_batch import LogBatch
+from projector.record_batch import Record, RecordBatch
 from projector.runner import Runner
 from projector.verification import verify
 from query_api.queries import as_of, current
@@ -153,7 +155,7 @@ class ProjectedLog:
                 await load_one(self.url, BESIDE, GENERATION, one)
             else:
                 with pytest.MonkeyPatch.context() as patch:
-                    patch.setattr(projector.batch, "MANY", many)
+                    patch.setattr(projector.log_batch, "MANY", many)
                     await load_from_log(self.url, BESIDE, upto)
             for statement in create_indexes_sql(BESIDE):
                 await connection.execute(statement)

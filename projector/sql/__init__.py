@@ -1,0 +1,1 @@
+"""The projector's statements; `pieces` has what several of them share."""

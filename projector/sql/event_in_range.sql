@@ -1,0 +1,1 @@
+SELECT partition, user_id, convert_to(data::text, 'UTF8') AS record FROM events WHERE :range

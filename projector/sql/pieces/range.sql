@@ -1,0 +1,1 @@
+position > :after AND position <= :upto AND position > (:passed::bigint[])[partition + 1]
