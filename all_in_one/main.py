@@ -18,7 +18,7 @@ from all_in_one.instance import Instance, announced
 from all_in_one.migrations import migrate
 from projector import admin
 from projector.admin import OperatorsOnly, administration
-from projector.rebuild import ENDINGS, renew
+from projector.generations.rebuild import ENDINGS, renew
 from shared.http.app import Application, Serving, create_app
 from shared.http.gauges import refresh_positions
 from shared.http.operations import Check, operations

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
-from projector.generation import create_generation_sql, create_indexes_sql, create_tables_sql, metadata
+from projector.generations.lifecycle import create_generation_sql, create_indexes_sql, create_tables_sql, metadata
 from projector.relation import SESSION, create_statements, fill_statement
 from shared.read_models.generations import schema_name
 from shared.read_models.registry import READ_MODELS, fold_functions, folded

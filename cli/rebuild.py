@@ -15,10 +15,11 @@ from rich.markup import escape
 from cli.console import AsJson, CliError, Yes, confirm, errors, print_json, print_sentence
 from cli.instance import database_settings
 from cli.progress import Stage, progress_bars
-from projector import rebuild as work
-from projector import verification
-from projector.rebuild import ENDINGS, Outcome, Phase, Plan
-from projector.verification import Verification
+from projector.generations import rebuild as work
+from projector.generations import verification
+from projector.generations.plan import Outcome, Phase, Plan, Progress
+from projector.generations.rebuild import ENDINGS
+from projector.generations.verification import Verification
 from shared.read_models.generations import served_generation
 from shared.runtime.database import connected
 
@@ -131,7 +132,7 @@ def _outcome_as_json(outcome: Outcome) -> Mapping[str, object]:
         "verification": _as_json(outcome.verification),
         "live": _as_json(outcome.live),
         "switched": outcome.switched,
-        "standby": outcome.standing_by,
+        "standby": outcome.standby,
     }
 
 
@@ -145,7 +146,7 @@ def _print_outcome(outcome: Outcome) -> None:
         if found is not None:
             _print_differences(found)
     if outcome.switched:
-        back = "`laurels rollback` goes back" if outcome.standing_by else "none is on standby to go back to"
+        back = "`laurels rollback` goes back" if outcome.standby else "none is on standby to go back to"
         console.print(f"Reads are served from generation {outcome.generation}; {back}.")
     else:
         console.print("It was a dry run: the generation was dropped, and reads are served as before.")
@@ -169,12 +170,12 @@ def _print_differences(found: Verification) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[work.Progress], None]]:
+def _progress() -> Iterator[Callable[[Progress], None]]:
     """Show one bar for each phase, and say what became of a rebuild that was interrupted."""
     begun: set[int] = set()
     with progress_bars() as report:
 
-        def show(progress: work.Progress) -> None:
+        def show(progress: Progress) -> None:
             if progress.generation not in begun:
                 begun.add(progress.generation)
                 _print_interrupted(progress)
@@ -184,7 +185,7 @@ def _progress() -> Iterator[Callable[[work.Progress], None]]:
         yield show
 
 
-def _print_interrupted(progress: work.Progress) -> None:
+def _print_interrupted(progress: Progress) -> None:
     if progress.resumed:
         errors.print(f"Going on with generation {progress.generation}, which was interrupted.", soft_wrap=True)
     if progress.dropped:

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from cli.console import AsJson, CliError, print_json
 from cli.instance import database_settings
-from projector.rebuild import Busy, Refused
-from projector.what_if import Outlook, Standing, what_if
+from projector.generations.plan import Busy, Refused
+from projector.generations.what_if import Outlook, Standing, what_if
 
 MOST_POINTS = 1_000_000
 

@@ -12,7 +12,8 @@ from typing import Any, Final, Literal
 from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from projector.rebuild import ENDINGS, RUNNING, Busy, Phase, Plan, Progress, rebuild, rebuildable
+from projector.generations.plan import Busy, Phase, Plan, Progress
+from projector.generations.rebuild import ENDINGS, rebuild, rebuildable
 from shared.http import strict_json
 from shared.http.bodies import BODY_LIMIT, check_media_type, read_body
 from shared.http.documentation import PathId, problem_responses
@@ -26,30 +27,11 @@ from shared.http.routing import Routes
 from shared.runtime.background import begin, end
 from shared.runtime.database import FAILURES, Pool
 from shared.runtime.settings import Settings
+from shared.runtime.sql import sql
 
 logger = logging.getLogger(__name__)
 
 FAILED: tuple[type[Exception], ...] = (*ENDINGS, *FAILURES)
-
-# Whoever works holds the lock; what is not finished while nobody does failed, or was interrupted.
-REBUILDS: Final = f"""
-SELECT r.rebuild_id, r.generation, r.transport, r.options ->> 'projection' AS projection,
-       (r.options -> 'keep')::integer AS keep, (r.options -> 'dry_run')::boolean AS dry_run,
-       t.state, r.phase, r.position, r.target, r.events_per_second,
-       CASE WHEN t.state = 'running' AND r.phase IN ('load', 'catch up') AND r.events_per_second > 0
-            THEN (r.target - r.position) / r.events_per_second END AS seconds_left,
-       r.error, r.started_at, r.finished_at
-FROM rebuilds r, LATERAL (
-    SELECT CASE
-        WHEN r.state = 'done' THEN CASE WHEN (r.options -> 'dry_run')::boolean THEN 'compared' ELSE 'switched' END
-        WHEN r.state <> 'running' THEN r.state
-        WHEN r.error IS NOT NULL THEN 'failed'
-        WHEN ({RUNNING}) THEN 'running'
-        ELSE 'interrupted' END AS state
-) AS t
-"""  # noqa: S608 - put together from constants
-ONE: Final = f"{REBUILDS} WHERE r.rebuild_id = $1"
-LATEST: Final = f"{REBUILDS} ORDER BY r.rebuild_id DESC LIMIT 100"
 
 
 class State(StrEnum):
@@ -72,7 +54,7 @@ class NewRebuild(BaseModel):
     projection: str | None = Field(
         None, json_schema_extra={"enum": [*rebuildable(), None]}, description="Only this one."
     )
-    keep: int = Field(1, ge=0, le=100, description="Generations that go on standing by, for a rollback.")
+    keep: int = Field(1, ge=0, le=100, description="Standby generations that are kept, for a rollback.")
     dry_run: bool = Field(default=False, description="Build and compare, but do not switch.")
 
 
@@ -128,12 +110,12 @@ class Administration:
     async def listed(self) -> list[dict[str, Any]]:
         """Return the latest rebuilds, newest first."""
         async with self._pool.acquire() as connection:
-            return [dict(row) for row in await connection.fetch(LATEST)]
+            return [dict(row) for row in await connection.fetch(sql("projector.sql", "latest_rebuilds"))]
 
     async def one(self, rebuild_id: int) -> dict[str, Any] | None:
         """Return one rebuild, None if there is no such one."""
         async with self._pool.acquire() as connection:
-            found = await connection.fetchrow(ONE, rebuild_id)
+            found = await connection.fetchrow(sql("projector.sql", "rebuild"), rebuild_id)
         return dict(found) if found else None
 
     async def _run(self, plan: Plan, begun: asyncio.Future[int]) -> None:
@@ -149,7 +131,7 @@ class Administration:
             else:
                 begun.set_exception(_refused(error) if isinstance(error, ENDINGS) else error)
         except Exception as error:
-            # A bug; whoever waits for the beginning must not wait for ever.
+            # A bug; those who wait for the beginning must not wait for ever.
             if not begun.done():
                 begun.set_exception(error)
             raise

@@ -1,4 +1,4 @@
-"""Keeps every generation of this version up to date: the live one, and those that stand by."""
+"""Keeps every generation of this version up to date: the live one, and the standby ones."""
 
 import asyncio
 import logging
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from projector.feeds.event_store import EventStoreFeed
 from projector.feeds.kafka import KafkaFeed
-from projector.feeds.postgres import PostgresFeed
 from shared.read_models.bookkeeping import GENERATIONS_CHANNEL
 from shared.read_models.generations import VERSION
 from shared.runtime.background import background, begin, end, keep_running, wait_for
@@ -102,4 +102,4 @@ class Following:
     def _feed(self, generation: int) -> Feed:
         if self._settings.transport is Transport.KAFKA:
             return KafkaFeed(self._settings, generation)
-        return PostgresFeed(self._settings.database_url, generation)
+        return EventStoreFeed(self._settings.database_url, generation)

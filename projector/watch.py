@@ -9,17 +9,11 @@ from shared.event_store.log import checkpoints
 from shared.read_models.generations import VERSION
 from shared.runtime.database import Connection
 from shared.runtime.settings import Settings, Transport
+from shared.runtime.sql import sql
 from shared.runtime.stalls import Stalls
 
 FOLLOWED: Final = "SELECT generation FROM generations WHERE state <> 'building' AND version = $1"
 PUBLISHED: Final = "SELECT topic, trouble, partition_positions FROM write_model.relay_lease"
-NOTE: Final = """
-INSERT INTO partition_troubles (generation, partition, cause, noted_at)
-SELECT generation, partition, cause, now()
-FROM unnest($1::int[], $2::smallint[], $3::text[]) AS t (generation, partition, cause)
-WHERE generation IN (SELECT generation FROM generations)
-ON CONFLICT (generation, partition) DO UPDATE SET cause = excluded.cause, noted_at = excluded.noted_at
-"""
 
 OVERDUE_SECONDS: Final = 5.0
 """So long unpublished, events are taken from the log."""
@@ -66,7 +60,9 @@ class Watch:
         causes = {**self._warnings, **{key: f"no progress: {self._why(key)}" for key in self._stalls.stalled}}
         if causes:
             generations, partitions = zip(*causes, strict=True)
-            await connection.execute(NOTE, generations, partitions, list(causes.values()))
+            await connection.execute(
+                sql("projector.sql", "note_troubles"), generations, partitions, list(causes.values())
+            )
 
     @property
     def trouble(self) -> str | None:

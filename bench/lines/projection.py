@@ -9,9 +9,9 @@ from statistics import median
 from bench import bare, data
 from bench.measures import Curve, Findings, Measure, at_least
 from bench.workbench import Workbench, run
-from projector import rebuild as rebuilding
-from projector.feeds.postgres import BATCH_LIMIT
-from projector.rebuild import Phase
+from projector.feeds.event_store import BATCH_LIMIT
+from projector.generations import rebuild as rebuilding
+from projector.generations.plan import Phase, Plan, Progress
 from shared.runtime.database import OwnConnection
 from shared.runtime.settings import Settings
 from tests.support.processes import Service, free_port, start
@@ -109,11 +109,11 @@ def rebuild(bench: Workbench) -> Findings:
 
 def rebuild_once(url: str) -> float:
     """Build the read models anew without switching to them; return events a second of load and indexes."""
-    outcome = run(rebuilding.rebuild(Settings(database_url=url), rebuilding.Plan(dry_run=True), _say_nothing))
+    outcome = run(rebuilding.rebuild(Settings(database_url=url), Plan(dry_run=True), _say_nothing))
     return outcome.events / (outcome.seconds[Phase.LOAD] + outcome.seconds[Phase.INDEX])
 
 
-def _say_nothing(_progress: rebuilding.Progress) -> None:
+def _say_nothing(_progress: Progress) -> None:
     """Leave progress bars to operators."""
 
 

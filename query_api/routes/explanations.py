@@ -67,7 +67,7 @@ def _event(row: Record) -> dict[str, Any]:
         data = upcast(row["type"], row["schema_version"], row["data"])
         version = SCHEMA_VERSIONS[row["type"]]
     except UnknownEvent:
-        # While versions change, newer code may have projected what this cannot lift: it is shown as it was written.
+        # Newer code may have projected what this code cannot upcast: it is shown as it was written.
         data, version = row["data"], row["schema_version"]
     return {
         "position": row["position"],

@@ -7,7 +7,7 @@ from pathlib import Path
 from all_in_one.embedded_postgres import EmbeddedPostgres
 from all_in_one.migrations import migrate
 from bench import bare, data
-from projector.generation import metadata
+from projector.generations.lifecycle import metadata
 from projector.log_batch import LogBatch
 from projector.runner import Runner
 from shared.event_store.log import partition_count

@@ -11,8 +11,8 @@ import asyncpg
 import httpx
 import pytest
 
-from projector.rebuild import rebuildable, turn
-from projector.verification import verify
+from projector.generations.rebuild import rebuildable, turn
+from projector.generations.verification import verify
 from shared.read_models.generations import schema_name
 from tests.contract.helpers import assert_problem
 from tests.support.clients import every_read

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from projector.rebuild import rebuildable
+from projector.generations.rebuild import rebuildable
 from shared.runtime.settings import Settings
 from tests.support.deployments import Laurels
 from tests.support.processes import ROOT

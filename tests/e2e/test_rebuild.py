@@ -47,7 +47,7 @@ def test_nobody_notices_a_rebuild_or_a_rollback(fresh_laurels: Make) -> None:
     with at_work(laurels, names):
         assert last + 1 == served_after_command(laurels, "rebuild", "--keep", "0", "--yes")
     assert {last + 1: "live"} == generations(laurels)
-    assert "No generation stands by" in told(1, laurels.operate("rollback"))
+    assert "There is no standby generation" in told(1, laurels.operate("rollback"))
     status = json.loads(told(0, laurels.operate("status", "--json")))
     assert (last + 1, []) == (status["generation"], status["other_generations"])
 

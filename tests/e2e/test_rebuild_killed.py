@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from projector.verification import verify
+from projector.generations.verification import verify
 from tests.support.clients import every_read
 from tests.support.deployments import Laurels, embedded, fetch, scaled_out
 from tests.support.kafka import SharedBroker

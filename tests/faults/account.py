@@ -13,7 +13,7 @@ import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from command_api.relay.publishing import BATCH_LIMIT
-from projector.verification import verify
+from projector.generations.verification import verify
 from shared.events import codec
 from shared.events.cloudevents import MalformedRecord, from_record
 from shared.events.envelope import partition_of

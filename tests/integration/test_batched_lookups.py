@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from projector.generation import create, drop, hand_over, switch
-from projector.loading import load_from_log
+from projector.generations.lifecycle import create, drop, hand_over, switch
+from projector.generations.loading import load_from_log
 from query_api.lookups import BATCH_LIMIT, BATCHES_AT_ONCE, Lookup
 from query_api.reader import PoolReader, Reading
 from query_api.routes.users import USER

@@ -262,7 +262,7 @@ def test_without_any_record_the_log_fills_in(scene: Parts) -> None:
         ([("ce_position", b"\xff"), ("ce_previous", b"0")], b""),
     ],
 )
-def test_a_strange_record_is_put_aside(scene: Parts, headers: list[tuple[str, bytes]], value: bytes) -> None:
+def test_a_strange_record_is_quarantined(scene: Parts, headers: list[tuple[str, bytes]], value: bytes) -> None:
     """What is no event of ours stops nobody: it is kept in quarantine, once, and everything else goes on."""
     api, relay, projector = scene.start("command_api"), scene.start("relay"), scene.start("projector")
     given_users(api)

@@ -11,7 +11,7 @@ import asyncpg
 
 from all_in_one.embedded_postgres import EmbeddedPostgres
 from all_in_one.migrations import migrate
-from projector.feeds.postgres import PostgresFeed
+from projector.feeds.event_store import EventStoreFeed
 from shared.runtime.background import background
 
 SECONDS = 30.0
@@ -38,7 +38,7 @@ async def test_a_projector_ends_though_its_rollback_fails(tmp_path: Path) -> Non
     try:
         await asyncio.to_thread(migrate, url)
         async with asyncio.timeout(SECONDS), connected(url) as holder, connected(url) as admin:
-            async with background(PostgresFeed(url, 1).run()) as projector:
+            async with background(EventStoreFeed(url, 1).run()) as projector:
                 await eventually(admin, TAKEN_OVER)
                 await holder.execute("BEGIN; SELECT FROM progress FOR UPDATE")
                 await admin.execute(APPEND)

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from projector import loading, runner
+from projector import runner
 from projector.batch import MissingEvents, UnknownEvents
-from projector.generation import metadata
+from projector.generations import loading
+from projector.generations.lifecycle import metadata
+from projector.generations.rebuild import rebuildable
 from projector.log_batch import MANY
-from projector.rebuild import rebuildable
 from projector.runner import TakenOver
 from shared.events.codec import SCHEMA_VERSIONS, UPCASTERS
 from shared.events.envelope import RecordedEvent
@@ -195,7 +196,7 @@ def test_the_log_takes_over_from_kafka(log: ProjectedLog, history: History, data
 
 @brief
 @given(histories(at_least=4), st.data())
-def test_what_reads_promise_is_there(log: ProjectedLog, history: History, data: st.DataObject) -> None:
+def test_what_reads_report_is_there(log: ProjectedLog, history: History, data: st.DataObject) -> None:
     """No event at or below the Read-Position is missing, and at the end it is the head of the log."""
     events = rows_of(history)
     batches = data.draw(interleavings(events))
@@ -372,7 +373,7 @@ def test_any_ranges_of_a_bulk_load_give_the_same_rows(
     assert oracle.tables(EVENTFUL) == synchronously(work())
 
 
-def test_poison_in_a_bulk_load_is_put_aside(log: ProjectedLog) -> None:
+def test_poison_in_a_bulk_load_is_quarantined(log: ProjectedLog) -> None:
     """An award that cannot be applied is found wherever it lies in a range, and the others are in the rows."""
     events = rows_of(EVENTFUL)
     awards = [number for number, event in enumerate(events) if event.type == "achievement-awarded"]
@@ -400,7 +401,7 @@ def test_verification_finds_nothing_in_sound_rows(log: ProjectedLog, history: Hi
 
 
 @pytest.mark.parametrize("feed", ["log", "kafka", "bulk"])
-def test_older_versions_are_lifted(log: ProjectedLog, monkeypatch: pytest.MonkeyPatch, feed: str) -> None:
+def test_older_versions_are_upcasted(log: ProjectedLog, monkeypatch: pytest.MonkeyPatch, feed: str) -> None:
     """Where events of two versions are mixed, the old ones are folded as if they had been written today."""
     monkeypatch.setitem(SCHEMA_VERSIONS, "user-created", 2)
     monkeypatch.setitem(UPCASTERS, ("user-created", 1), lambda data: {**data, "user_timezone": data["zone"]})

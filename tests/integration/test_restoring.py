@@ -22,9 +22,9 @@ from command_api.decisions.users import ChangeUser, CreateUser
 from command_api.group import Submission
 from command_api.restoring import BadLog, NotEmpty
 from command_api.tables import metadata
-from projector import generation
-from projector.loading import load_from_log
-from projector.verification import verify
+from projector.generations import lifecycle as generation
+from projector.generations.loading import load_from_log
+from projector.generations.verification import verify
 from shared.domain.names import Name
 from shared.event_store import reading
 from shared.event_store.log import APPENDED_CHANNEL, head_position
@@ -327,10 +327,10 @@ def test_old_versions_stay_as_they_were_and_count_as_the_newest(
     assert [("Asia/Tokyo",), ("Asia/Tokyo",), ("UTC",)] == synchronously(target.fetch(counted))
 
 
-def test_whoever_follows_the_log_hears_of_it(target: Database) -> None:
+def test_listeners_of_the_log_are_notified(target: Database) -> None:
     """Projector and relay start at once, and not only when they look by themselves."""
 
-    async def heard() -> str:
+    async def notified() -> str:
         payload = asyncio.get_running_loop().create_future()
         listener = await connect(target.url, Role.RELAY)
         try:
@@ -341,7 +341,7 @@ def test_whoever_follows_the_log_hears_of_it(target: Database) -> None:
         finally:
             listener.terminate()
 
-    assert str(len(rich())) == synchronously(heard())
+    assert str(len(rich())) == synchronously(notified())
 
 
 def test_nothing_is_restored_over_a_log(target: Database) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable, SetTableComment
 
 from all_in_one.embedded_postgres import Connection, find_binaries
 from command_api import tables as write_side
-from projector.generation import create_generation_sql
+from projector.generations.lifecycle import create_generation_sql
 from shared.event_store import log as event_store
 from shared.read_models import bookkeeping
 from shared.runtime.database import OwnConnection, Role

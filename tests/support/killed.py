@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from cli.main import main
-from projector import generation, loading, rebuild, runner, verification
+from projector import runner
 from projector.feeds import kafka
+from projector.generations import lifecycle as generation
+from projector.generations import loading, rebuild, verification
 
 RANGE: Final = 1_000
 

@@ -13,12 +13,12 @@ import projector.log_batch
 from all_in_one.embedded_postgres import EmbeddedPostgres
 from all_in_one.migrations import migrate
 from projector.batch import Held
-from projector.generation import create, create_indexes_sql, drop
-from projector.loading import load_from_log, load_one
+from projector.generations.lifecycle import create, create_indexes_sql, drop
+from projector.generations.loading import load_from_log, load_one
+from projector.generations.verification import verify
 from projector.log_batch import LogBatch
 from projector.record_batch import Record, RecordBatch
 from projector.runner import Runner
-from projector.verification import verify
 from query_api.queries import as_of, current
 from query_api.reader import PoolReader, Reading
 from query_api.routes.explanations import STATS_FIELDS, USER_STATS

@@ -2,8 +2,8 @@
 
 import asyncpg
 
-from projector import generation
-from projector.loading import load_from_log
+from projector.generations import lifecycle as generation
+from projector.generations.loading import load_from_log
 from shared.event_store.log import head_position
 from shared.read_models.generations import schema_name, served_generation
 from shared.runtime.database import Role, connect

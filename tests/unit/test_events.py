@@ -115,7 +115,7 @@ def test_data_that_do_not_fit_are_refused(data: str) -> None:
         decode("user-created", 1, data)
 
 
-def test_an_old_version_is_lifted_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_version_is_upcasted_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every version that was ever written can be read: it passes through all that follow it."""
     monkeypatch.setitem(codec.SCHEMA_VERSIONS, "user-created", 3)
     monkeypatch.setitem(

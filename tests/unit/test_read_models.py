@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from projector.generation import create_generation_sql
+from projector.generations.lifecycle import create_generation_sql
 from shared.events.codec import SCHEMA_VERSIONS
 from shared.events.types import EVENT_TYPES
 from shared.read_models.read_model import Owner, ReadModel

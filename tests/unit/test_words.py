@@ -48,7 +48,10 @@ IN_NAMES = {
 ALLOWED = {
     ("docs/performance.md", "hot"): "the name of a line of the bench, and of its results",
     ("cli/what_if.py", "place"): "a user's rank in a table",
-    ("projector/what_if.py", "place"): "a user's rank in a table",
+    ("projector/generations/what_if.py", "place"): "a user's rank in a table",
+    ("projector/sql/changed_ranks.sql", "place"): "the same",
+    ("projector/sql/compared_ranks.sql", "place"): "the same",
+    ("projector/sql/pieces/ranks.sql", "place"): "the same",
     ("docs/operations.md", "place"): "the same as a member of JSON",
     ("all_in_one/embedded_postgres/binaries.py", "place"): "a folder where binaries may be",
     ("all_in_one/embedded_postgres/binaries.py", "places"): "folders where binaries may be",

@@ -16,13 +16,6 @@ from shared.runtime.sql import sql
 SHOWN: Final = 3
 
 CHECKSUM: Final = "SELECT count(*) AS rows, coalesce(sum(hash_record_extended(t, 0)), 0) AS checksum FROM ({rows}) AS t"
-DIFFERENCE: Final = """
-SELECT count(*) OVER () AS differing, side, text FROM (
-    SELECT 'missing' AS side, t::text AS text FROM (({wanted}) EXCEPT ALL ({found})) AS t
-    UNION ALL
-    SELECT 'unexpected', t::text FROM (({found}) EXCEPT ALL ({wanted})) AS t
-) AS d ORDER BY text, side LIMIT $1
-"""
 PROJECTED: Final = "SELECT position FROM progress WHERE generation = $1 ORDER BY partition"
 NOTE: Final = "UPDATE generations SET verified_at = now(), verified_position = $2, drift = $3 WHERE generation = $1"
 
@@ -86,5 +79,5 @@ async def _check(connection: Connection, generation: int, model: ReadModel) -> T
     rows = sums[0]["rows"] if sums[0] else 0
     if sums[0] == sums[1]:
         return TableCheck(name, rows, 0, [])
-    different = await connection.fetch(DIFFERENCE.format(wanted=wanted, found=found), SHOWN)
+    different = await connection.fetch(sql("projector.sql", "difference", wanted=wanted, found=found), SHOWN)
     return TableCheck(name, rows, different[0]["differing"], [f"{row['side']}: {row['text']}" for row in different])

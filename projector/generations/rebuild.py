@@ -1,144 +1,49 @@
-"""Builds the read models anew beside the live ones, verifies them, and switches to them; and back."""
+"""Builds new read models beside the live ones, verifies them, and switches to them; and back."""
 
 import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
-from typing import Any, Final, Literal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import asdict, replace
+from typing import Any, Final
 
 import asyncpg
 
-from projector import generation as generations
 from projector.batch import MissingEvents, UnknownEvents
-from projector.generation import Behind, NotThere, create_indexes_sql, hand_over, metadata, switch
-from projector.loading import NoKafka, catch_up, load_from_kafka, load_from_log, load_one
+from projector.generations import lifecycle as generations
+from projector.generations.lifecycle import Behind, NotOnStandby, create_indexes_sql, hand_over, metadata, switch
+from projector.generations.loading import NoKafka, catch_up, load_from_kafka, load_from_log, load_one
+from projector.generations.plan import Busy, Outcome, Phase, Plan, Progress, Refused
+from projector.generations.verification import Verification, verify
 from projector.runner import open_session
-from projector.verification import Verification, verify
 from shared.event_store.log import head_position, read_position
 from shared.read_models.generations import VERSION, served_generation
 from shared.read_models.registry import READ_MODELS, folded
 from shared.runtime.database import FAILURES, Connection, OwnConnection, Role, connect
 from shared.runtime.settings import Settings
+from shared.runtime.sql import sql
 
 TRY_LOCK: Final = "SELECT pg_try_advisory_lock(hashtext('laurels rebuild'))"
 UNLOCK: Final = "SELECT pg_advisory_unlock(hashtext('laurels rebuild'))"
 # A rollback and a what-if take their turn as well, so a rebuild says by a lock of its own that somebody works on it.
 AT_WORK: Final = "SELECT pg_advisory_lock(hashtext('laurels rebuild at work'))"
-# Whoever only asks must not hold the lock for a moment: a rebuild that begins just then would be held up.
-RUNNING: Final = """
-SELECT EXISTS (
-    SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
-    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND (classid::bigint << 32) | objid::bigint = hashtext('laurels rebuild at work')
-)
-"""
 
-# A number is never used twice: readers remember by it what they have prepared.
-NEXT_GENERATION: Final = """
-SELECT greatest((SELECT max(generation) FROM generations), (SELECT max(generation) FROM rebuilds)) + 1
-"""
-BEGIN: Final = """
-INSERT INTO rebuilds (generation, transport, state, phase, options) VALUES ($1, $2, 'running', 'load', $3)
-RETURNING rebuild_id
-"""
-UNFINISHED: Final = """
-SELECT r.rebuild_id, r.generation, r.phase, r.options::text AS options, g.version,
-       g.state = 'live' AS is_live, g.state = 'standby' AND g.served_until IS NOT NULL AS rolled_back
-FROM rebuilds r LEFT JOIN generations g USING (generation)
-WHERE r.state = 'running' ORDER BY r.rebuild_id DESC LIMIT 1
-"""
-MOVE: Final = """
-UPDATE rebuilds SET phase = $2, position = $3, target = $4, events_per_second = $5, error = NULL WHERE rebuild_id = $1
-"""
 NOTE: Final = "UPDATE rebuilds SET error = $2 WHERE rebuild_id = $1"
 FINISH: Final = "UPDATE rebuilds SET state = $2, error = coalesce($3, error), finished_at = now() WHERE rebuild_id = $1"
 STATE: Final = "SELECT state FROM generations WHERE generation = $1"
 REACHED: Final = "SELECT sum(position) FROM progress WHERE generation = $1"
 FIRST: Final = "SELECT min(position) FROM progress WHERE generation = $1"
-STANDING_BY: Final = """
-SELECT generation, version FROM generations
-WHERE state = 'standby' AND served_until IS NOT NULL ORDER BY served_until DESC
-"""
-"""Those that were served before, the latest first; what an interrupted rebuild left is none of them."""
-LEFT_OVER: Final = """
-SELECT generation FROM generations g WHERE state = 'building'
-AND NOT EXISTS (SELECT FROM rebuilds r WHERE r.generation = g.generation AND r.state = 'running')
-"""
 
 SWITCH_SECONDS: Final = 30.0
 """How long to try again where the new generation is behind; between the attempts nothing is held up."""
 STILL_SECONDS: Final = 10.0
-"""How long it may stand still, as while a projector joins its consumer group, before nobody seems to follow it."""
+"""How long it may stand still, as while a projector joins its consumer group, before it counts as not followed."""
 PAUSE_SECONDS: Final = 0.5
 
 
-class Busy(Exception):
-    """Another rebuild is running; the message is one sentence."""
-
-
-class Refused(Exception):
-    """What was asked for cannot be done; the message is one sentence."""
-
-
-ENDINGS: tuple[type[Exception], ...] = (Busy, Refused, Behind, NotThere, NoKafka)
+ENDINGS: tuple[type[Exception], ...] = (Busy, Refused, Behind, NotOnStandby, NoKafka)
 """What a rebuild or a rollback may end with, each with one sentence for the operator."""
-
-
-class Phase(StrEnum):
-    """What a rebuild is at, in this order."""
-
-    LOAD = "load"
-    INDEX = "index"
-    VERIFY = "verify"
-    CATCH_UP = "catch up"
-    SWITCH = "switch"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What to rebuild, and how. `keep` is how many generations go on standing by after the switch."""
-
-    transport: Literal["log", "kafka"] = "log"
-    projection: str | None = None
-    keep: int = 1
-    dry_run: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a rebuild is: positions of the log, and events a second while it loads.
-
-    `dropped` is the generation of an interrupted rebuild that it could not go on with.
-    """
-
-    rebuild_id: int
-    generation: int
-    phase: Phase
-    position: int = 0
-    target: int = 0
-    events_per_second: float | None = None
-    resumed: bool = False
-    dropped: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a rebuild came to; one that went on tells only what it did itself.
-
-    `events` are those it loaded, `seconds` go by phase, `live` is the comparison of the live generation by a dry run,
-    `standing_by` are the generations that a rollback can go to, the latest first.
-    """
-
-    generation: int
-    events: int
-    seconds: Mapping[Phase, float]
-    verification: Verification | None
-    live: Verification | None
-    switched: bool
-    standing_by: Sequence[int]
 
 
 Report = Callable[[Progress], None]
@@ -176,7 +81,7 @@ async def rebuild(settings: Settings, plan: Plan, report: Report) -> Outcome:
             await generations.drop(connection, started.generation)
             raise Refused(str(error)) from error
         except (*ENDINGS, *FAILURES) as error:
-            # Whoever watches it is told why; it is unfinished, and the next one goes on with it.
+            # The reason is kept for those who watch; it is unfinished, and the next one goes on with it.
             with contextlib.suppress(*FAILURES):
                 await connection.execute(NOTE, started.rebuild_id, _reason(error))
             raise
@@ -191,7 +96,7 @@ async def renew(settings: Settings, announce: Callable[[str], None]) -> None:
     finally:
         await connection.close()
     if version != VERSION:
-        announce(f"The read models are of another version: building them anew from {head:,} events.")
+        announce(f"The read models are of another version: building new ones from {head:,} events.")
         await rebuild(settings, Plan(), lambda _progress: None)
 
 
@@ -203,35 +108,35 @@ def rebuildable() -> list[str]:
 async def drop_unfinished(url: str) -> int | None:
     """Drop what an interrupted rebuild left; return its generation, None if there was none. Raises Busy."""
     async with turn(url) as connection:
-        row = await connection.fetchrow(UNFINISHED)
+        row = await connection.fetchrow(sql("projector.sql", "unfinished_rebuild"))
         return int(row["generation"]) if row and await _give_up(connection, row) else None
 
 
 async def drop_left_overs(connection: Connection) -> None:
     """Drop generations that no rebuild is building any more; the caller holds the lock."""
-    for row in await connection.fetch(LEFT_OVER):
+    for row in await connection.fetch(sql("projector.sql", "left_over_generations")):
         await generations.drop(connection, row["generation"])
 
 
 async def rollback(url: str) -> tuple[int, int]:
-    """Serve reads from the generation that stands by; return its number and the other's.
+    """Serve reads from the standby generation; return its number and the other's.
 
-    Raises Busy, Refused where none stands by, or Behind.
+    Raises Busy, Refused where there is none, or Behind.
     """
     async with turn(url) as connection:
-        standing_by = await connection.fetchrow(STANDING_BY)
-        if standing_by is None:
-            raise Refused("No generation stands by: a rebuild keeps the one before it, unless with --keep 0.")
-        if standing_by["version"] != VERSION:
-            other = f"Generation {standing_by['generation']} is of version {standing_by['version']}"
+        standby = await connection.fetchrow(sql("projector.sql", "served_before"))
+        if standby is None:
+            raise Refused("There is no standby generation: a rebuild keeps the one before it, unless with --keep 0.")
+        if standby["version"] != VERSION:
+            other = f"Generation {standby['generation']} is of version {standby['version']}"
             raise Refused(f"{other}, not {VERSION} as this code: code of its own version can go back to it.")
-        return standing_by["generation"], await _switch(connection, standing_by["generation"])
+        return standby["generation"], await _switch(connection, standby["generation"])
 
 
 async def _begin(connection: Connection, plan: Plan) -> Progress:
     await drop_left_overs(connection)
     options, dropped = asdict(plan), None
-    row = await connection.fetchrow(UNFINISHED)
+    row = await connection.fetchrow(sql("projector.sql", "unfinished_rebuild"))
     if row is not None:
         begun = json.loads(row["options"])
         if begun == options and row["version"] == VERSION and not row["rolled_back"]:
@@ -246,10 +151,12 @@ async def _begin(connection: Connection, plan: Plan) -> Progress:
             )
         await _give_up(connection, row)
         dropped = row["generation"] if is_left else None
-    generation = await connection.fetchval(NEXT_GENERATION)
+    generation = await connection.fetchval(sql("projector.sql", "next_generation"))
     async with connection.transaction():
         await generations.create(connection, generation)
-        rebuild_id = await connection.fetchval(BEGIN, generation, plan.transport, json.dumps(options))
+        rebuild_id = await connection.fetchval(
+            sql("projector.sql", "begin_rebuild"), generation, plan.transport, json.dumps(options)
+        )
     return Progress(rebuild_id, generation, Phase.LOAD, dropped=dropped)
 
 
@@ -302,7 +209,7 @@ class _Rebuild:
         self._seconds: dict[Phase, float] = {}
         self._verification: Verification | None = None
         self._live: Verification | None = None
-        self._standing_by: list[int] = []
+        self._standby: list[int] = []
 
     async def run(self) -> Outcome:
         """Go through the phases, from the one that is next."""
@@ -331,12 +238,19 @@ class _Rebuild:
             self._verification,
             self._live,
             not self._plan.dry_run,
-            self._standing_by,
+            self._standby,
         )
 
     async def _move(self, **changes: Any) -> None:  # noqa: ANN401 - fields of Progress
         self._progress = now = replace(self._progress, **changes)
-        await self._connection.execute(MOVE, now.rebuild_id, now.phase, now.position, now.target, now.events_per_second)
+        await self._connection.execute(
+            sql("projector.sql", "note_progress"),
+            now.rebuild_id,
+            now.phase,
+            now.position,
+            now.target,
+            now.events_per_second,
+        )
         self._report(now)
 
     async def _load(self) -> None:
@@ -369,7 +283,7 @@ class _Rebuild:
                     await worker.execute(statement)
                 for table in metadata(self._generation).sorted_tables:
                     await worker.execute(f"ANALYZE {table.name}")
-                # With the indexes, so that whoever goes on does not make them again.
+                # With the indexes, so that an attempt that goes on does not make them again.
                 await worker.execute("UPDATE rebuilds SET phase = $2 WHERE rebuild_id = $1", *self._after(Phase.INDEX))
         finally:
             worker.terminate()
@@ -393,7 +307,7 @@ class _Rebuild:
 
     async def _switch(self) -> None:
         await _switch(self._connection, self._generation)
-        standing_by = [row["generation"] for row in await self._connection.fetch(STANDING_BY)]
-        self._standing_by = standing_by[: self._plan.keep]
-        for generation in standing_by[self._plan.keep :]:
+        standby = [row["generation"] for row in await self._connection.fetch(sql("projector.sql", "served_before"))]
+        self._standby = standby[: self._plan.keep]
+        for generation in standby[self._plan.keep :]:
             await generations.drop(self._connection, generation)

@@ -15,33 +15,21 @@ from shared.read_models.generations import schema_name
 from shared.read_models.read_model import ReadModel
 from shared.read_models.registry import READ_MODELS, version
 from shared.runtime.database import Connection, Role
+from shared.runtime.sql import sql
 
 REGISTER: Final = "INSERT INTO generations (generation, state, version) VALUES ($1, 'building', $2)"
-AT_THE_START: Final = "INSERT INTO progress (generation, partition) SELECT $1, generate_series(0, $2::int - 1)"
+FIRST_PROGRESS: Final = "INSERT INTO progress (generation, partition) SELECT $1, generate_series(0, $2::int - 1)"
 UNREGISTER: Final = "DELETE FROM generations WHERE generation = $1 AND state <> 'live'"
 
-HOLD_LIVE: Final = """
-SELECT p.generation FROM progress p JOIN generations g USING (generation) WHERE g.state = 'live'
-ORDER BY p.partition FOR UPDATE OF p
-"""
-# What came from the log knows no offsets, and would be followed from the beginning of the topic. Where it is behind the
-# live one, what lies between is missing from the records, and so comes from the log.
-SAME_OFFSETS: Final = """
-UPDATE progress p SET kafka_offset = l.kafka_offset FROM progress l JOIN generations g USING (generation)
-WHERE g.state = 'live' AND p.generation = $1 AND p.partition = l.partition AND p.kafka_offset IS NULL
-"""
-STEP_BACK: Final = """
-UPDATE generations SET state = 'standby', served_until = clock_timestamp() WHERE state = 'live' RETURNING generation
-"""
-STEP_UP: Final = "UPDATE generations SET state = 'live' WHERE generation = $1 AND state = 'standby'"
+PROMOTE: Final = "UPDATE generations SET state = 'live' WHERE generation = $1 AND state = 'standby'"
 
-HOLD_SECONDS: Final = 1.0
+LOCK_SECONDS: Final = 1.0
 """How long a switch may hold up the projection of the live generation; reads and commands go on meanwhile."""
 PAUSE_SECONDS: Final = 0.005
 
 
-class NotThere(Exception):
-    """The generation is not one that stands by; the message is one sentence."""
+class NotOnStandby(Exception):
+    """The generation is not on standby; the message is one sentence."""
 
 
 class Behind(Exception):
@@ -91,29 +79,29 @@ async def create(connection: Connection, generation: int, models: Iterable[ReadM
         for statement in create_tables_sql(generation, models):
             await connection.execute(statement)
         await connection.execute(REGISTER, generation, version(models))
-        await connection.execute(AT_THE_START, generation, await partition_count(connection))
+        await connection.execute(FIRST_PROGRESS, generation, await partition_count(connection))
 
 
 async def hand_over(connection: Connection, generation: int) -> None:
     """Have the projectors of this version keep a generation up to date from now on."""
-    await connection.execute(SAME_OFFSETS, generation)
+    await connection.execute(sql("projector.sql", "take_over_offsets"), generation)
     await connection.execute("UPDATE generations SET state = 'standby' WHERE generation = $1", generation)
     await connection.execute(f"NOTIFY {GENERATIONS_CHANNEL}")
 
 
 async def switch(connection: Connection, generation: int) -> int:
-    """Serve reads from a generation that stands by, in one short transaction; return the one that steps back.
+    """Serve reads from a standby generation, in one short transaction; return the one that steps back.
 
     Nobody sees less than before: the projection of the live generation is held up until this one has reached it. Raises
-    NotThere, or Behind where that takes longer than HOLD_SECONDS; then nothing has changed.
+    NotOnStandby, or Behind where that takes longer than LOCK_SECONDS; then nothing has changed.
     """
     async with connection.transaction():
         # Not fetchval, which asks for, and so locks, the first row only.
-        live = (await connection.fetch(HOLD_LIVE))[0]["generation"]
+        live = (await connection.fetch(sql("projector.sql", "lock_live_progress")))[0]["generation"]
         await _wait_until_level(connection, live, generation)
-        before = await connection.fetchval(STEP_BACK)
-        if await connection.execute(STEP_UP, generation) != "UPDATE 1":
-            raise NotThere(f"Generation {generation} does not stand by.")
+        before = await connection.fetchval(sql("projector.sql", "demote_live"))
+        if await connection.execute(PROMOTE, generation) != "UPDATE 1":
+            raise NotOnStandby(f"Generation {generation} is not on standby.")
         await connection.execute(f"NOTIFY {GENERATIONS_CHANNEL}")
         await connection.execute(f"NOTIFY {PROJECTED_CHANNEL}")
     return int(before)
@@ -121,7 +109,7 @@ async def switch(connection: Connection, generation: int) -> int:
 
 async def _wait_until_level(connection: Connection, live: int, generation: int) -> None:
     try:
-        async with asyncio.timeout(HOLD_SECONDS):
+        async with asyncio.timeout(LOCK_SECONDS):
             while await _is_behind(connection, live, generation):  # noqa: ASYNC110 - another process moves it
                 await asyncio.sleep(PAUSE_SECONDS)
     except TimeoutError:
@@ -141,7 +129,7 @@ async def _is_behind(connection: Connection, live: int, generation: int) -> bool
 
 
 async def drop(connection: Connection, generation: int) -> None:
-    """Remove a generation that is not live, with what was put aside for it. Reads under way are let finish."""
+    """Remove a generation that is not live, with its quarantined records. Reads under way are let finish."""
     while True:
         try:
             await _drop(connection, generation)
@@ -153,7 +141,7 @@ async def drop(connection: Connection, generation: int) -> None:
 
 async def _drop(connection: Connection, generation: int) -> None:
     async with connection.transaction():
-        # Whoever waits for a table's lock makes all wait that come after it.
+        # A session that waits for a table's lock makes all wait that come after it.
         await connection.execute("SET LOCAL lock_timeout = '200ms'")
         await connection.execute(UNREGISTER, generation)
         await connection.execute("DELETE FROM quarantine WHERE generation = $1", generation)

@@ -6,12 +6,12 @@ from typing import Final
 from aiokafka.errors import KafkaError
 
 from projector.batch import Batch, Held
+from projector.feeds.event_store import BATCH_LIMIT
 from projector.feeds.kafka import Consumption
 from projector.feeds.membership import Member
-from projector.feeds.postgres import BATCH_LIMIT
+from projector.generations.verification import fill_applied
 from projector.log_batch import LogBatch
 from projector.runner import Amendment, Bulk, Runner, open_session
-from projector.verification import fill_applied
 from shared.event_store.log import head_position, read_position
 from shared.read_models.generations import schema_name
 from shared.read_models.read_model import ReadModel
@@ -20,6 +20,7 @@ from shared.runtime.background import background
 from shared.runtime.database import Role, connect
 from shared.runtime.kafka import WrongTopic
 from shared.runtime.settings import Settings
+from shared.runtime.sql import sql
 
 BULK_LIMIT: Final = 10_000_000
 """Positions in one transaction: every user's rows are written once for each, so the fewer of them, the quicker."""
@@ -28,15 +29,6 @@ NEARLY: Final = 1_000
 PASSES: Final = 20
 
 BEGUN: Final = "SELECT max(position) > 0 FROM progress WHERE generation = $1"
-COPY_PROGRESS: Final = """
-UPDATE progress p SET position = l.position FROM progress l
-WHERE p.generation = $1 AND l.generation = $2 AND p.partition = l.partition
-"""
-COPY_QUARANTINE: Final = """
-INSERT INTO quarantine (generation, partition, position, user_id, kafka_offset, record, error, applied)
-SELECT $1, partition, position, user_id, kafka_offset, record, error, applied FROM quarantine
-WHERE generation = $2 AND NOT applied
-"""
 Moved = Callable[[int], Awaitable[None]]
 """Is told the position that the generation has reached."""
 
@@ -142,7 +134,7 @@ async def load_one(
                 return
             for table in copied:
                 await connection.execute(f"INSERT INTO {table} SELECT * FROM {schema_name(served)}.{table}")  # noqa: S608 - our own names
-            for statement in (COPY_PROGRESS, COPY_QUARANTINE):
+            for statement in (sql("projector.sql", "copy_progress"), sql("projector.sql", "copy_quarantine")):
                 await connection.execute(statement, generation, served)
             await fill_applied(connection, generation)
             for model in chosen:

@@ -22,11 +22,11 @@ POLL_SECONDS: Final = 1.0
 
 RETRIED: Final[tuple[type[Exception], ...]] = (TakenOver, MissingEvents, UnknownEvents, *FAILURES)
 
-# One projector works, others stand by. The lock only saves them the trouble; what fences is the epoch in `progress`.
-STAND_BY: Final = "SELECT pg_advisory_lock(hashtext('laurels projector ' || $1::int))"
+# One projector works, the others are on standby. The lock only saves work; the epoch in `progress` fences.
+WAIT_FOR_LOCK: Final = "SELECT pg_advisory_lock(hashtext('laurels projector ' || $1::int))"
 
 
-class PostgresFeed:
+class EventStoreFeed:
     """Follows the log for one generation. Run `run()` as a task; it ends when cancelled.
 
     `trouble` says why it cannot go on, None while it can.
@@ -57,7 +57,7 @@ class PostgresFeed:
     async def _follow(self) -> None:
         # A projector on standby may wait for ever.
         async with connected(self._url, Role.PROJECTOR, command_timeout=None) as reader:
-            await reader.execute(STAND_BY, self._generation)
+            await reader.execute(WAIT_FOR_LOCK, self._generation)
             runner = await Runner.open(self._url, self._generation)
             try:
                 await self._project_all(reader, runner)

@@ -1,0 +1,2 @@
+:rebuilds
+ORDER BY r.rebuild_id DESC LIMIT 100

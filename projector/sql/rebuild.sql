@@ -1,0 +1,2 @@
+:rebuilds
+WHERE r.rebuild_id = $1
