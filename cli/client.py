@@ -130,7 +130,7 @@ class Laurels:
             following = answer.links.get("next", {}).get("url")
             following = following and str(answer.url.join(following))
 
-    def _attempt(self, method: str, url: str | httpx.URL, **request: Any) -> httpx.Response | _Retry:  # noqa: ANN401 - whatever it is given
+    def _attempt(self, method: str, url: str | httpx.URL, **request: Any) -> httpx.Response | _Retry:  # noqa: ANN401
         try:
             answer = self._http.request(method, url, **request)
         except httpx.TransportError as error:

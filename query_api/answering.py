@@ -18,7 +18,7 @@ from shared.http.representations import to_json
 from shared.http.responses import json_response
 from shared.read_models.generations import visible_position
 from shared.read_models.visibility import Visibility
-from shared.runtime.database import Pool, Record
+from shared.runtime.database import ReadPool, Record
 
 DEFAULT_WAIT: Final = 1.0
 INCOMPLETE: Final = "incomplete"
@@ -30,7 +30,7 @@ class Queries:
 
     reader: Reader
     visibility: Visibility
-    pool: Pool
+    pool: ReadPool
     languages: frozenset[str]
 
 

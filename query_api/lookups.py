@@ -99,7 +99,7 @@ class BatchedLookups:
         columns = zip(*(arguments for arguments, _ in batch), strict=True)
         try:
             rows = await self._ask(queue.text, [*map(list, columns), *queue.shared])
-        except Exception as error:  # noqa: BLE001 - whatever it is, it fails this command alone
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is for those who asked
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)

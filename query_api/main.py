@@ -17,7 +17,7 @@ from shared.http.operations import Check, operations
 from shared.http.protection import Protection
 from shared.http.routing import Route
 from shared.read_models.visibility import VisibilityWatermark, following
-from shared.runtime.database import Pool, Role
+from shared.runtime.database import ReadPool, Role
 from shared.runtime.settings import Settings
 
 POOL_SIZE = 10
@@ -29,7 +29,7 @@ class Reads:
 
     routes: list[Route]
     middleware: Middleware
-    pool: Pool
+    pool: ReadPool
 
 
 @contextlib.asynccontextmanager

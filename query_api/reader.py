@@ -11,12 +11,12 @@ import asyncpg
 
 from query_api.lookups import BatchedLookups, Lookup
 from query_api.queries import response
-from query_api.sessions import Session, use_generation_in_transaction
+from query_api.sessions import Session, snapshot, use_generation_in_snapshot
 from shared.event_store.log import read_position
 from shared.http.problems import Problem, unavailable
 from shared.read_models.generations import served_generation
 from shared.read_models.visibility import VisibilityWatermark
-from shared.runtime.database import Connection, Pool, Record
+from shared.runtime.database import ReadPool, ReadSession, Record
 from shared.runtime.sql import sql
 
 ATTEMPTS: Final = 3
@@ -57,7 +57,7 @@ class PoolReader:
     """Reads the generation that is served, over a pool of `Session`."""
 
     def __init__(
-        self, pool: Pool, watermark: VisibilityWatermark, recompute_seconds: float = RECOMPUTE_SECONDS
+        self, pool: ReadPool, watermark: VisibilityWatermark, recompute_seconds: float = RECOMPUTE_SECONDS
     ) -> None:
         self._pool, self._watermark = pool, watermark
         self._generation = 0
@@ -79,10 +79,10 @@ class PoolReader:
         Raises a 503 Problem when it is not there in time, waiting for its turn included, or a database error.
         """
         ends = asyncio.get_running_loop().time() + self._recompute_seconds
-        async with self._turn(ends), self._pool.acquire() as connection:
+        async with self._turn(ends):
             for _ in range(ATTEMPTS):
                 try:
-                    return self._told(await _recomputed(connection, ends, query, arguments))
+                    return self._told(await _recomputed(self._pool, ends, query, arguments))
                 except DROPPED:
                     continue
                 except asyncpg.QueryCanceledError:
@@ -139,7 +139,7 @@ class PoolReader:
 class Snapshot:
     """Reads within one transaction, one query after another; the watermark is not raised by it."""
 
-    connection: Connection
+    connection: ReadSession
     generation: int
 
     async def read(self, query: str, *arguments: Any) -> Reading:  # noqa: ANN401 - whatever PostgreSQL takes
@@ -156,15 +156,15 @@ class Snapshot:
         return Reading(await self.connection.fetch(query, *arguments), position)
 
 
-async def _recomputed(connection: Connection, ends: float, query: str, arguments: Sequence[Any]) -> Reading:
+async def _recomputed(pool: ReadPool, ends: float, query: str, arguments: Sequence[Any]) -> Reading:
     # One snapshot, as a single statement would have; read_position() beside the query would forbid parallel plans.
-    async with connection.transaction(isolation="repeatable_read", readonly=True):
+    async with snapshot(pool) as session:
         left = max(0.001, ends - asyncio.get_running_loop().time())
-        await connection.execute(sql("query_api.queries", "limits"), str(round(left * 1000)))
-        generation = await served_generation(connection)
-        position = await read_position(connection, generation)
-        await use_generation_in_transaction(connection, generation)
-        rows = await connection.fetch(query, *arguments, timeout=left + 5)
+        await session.fetchval(sql("query_api.queries", "limits"), str(round(left * 1000)))
+        generation = await served_generation(session)
+        position = await read_position(session, generation)
+        await use_generation_in_snapshot(session, generation)
+        rows = await session.fetch(query, *arguments, timeout=left + 5)
     return Reading(rows, position)
 
 

@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from query_api.answering import Queries
 from query_api.parameters import NEVER_CACHED
 from query_api.reader import Snapshot
-from query_api.sessions import use_generation_in_transaction
+from query_api.sessions import snapshot, use_generation_in_snapshot
 from query_api.today import QUARTER
 from query_api.versions import ReadModelVersion, VersionPoller, current_version
 from shared.http.problems import Problem
@@ -33,7 +33,7 @@ from shared.http.routing import Declared, Routes
 from shared.read_models.bookkeeping import PROJECTED_CHANNEL
 from shared.read_models.visibility import VisibilityWatermark
 from shared.runtime.background import background, wait_for
-from shared.runtime.database import FAILURES, Pool, Role, listen
+from shared.runtime.database import FAILURES, ReadPool, Role, listen
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class ResponseCache:
     """
 
     def __init__(
-        self, url: str, pool: Pool, queries: Queries, reads: Routes[Queries], watermark: VisibilityWatermark | None
+        self, url: str, pool: ReadPool, queries: Queries, reads: Routes[Queries], watermark: VisibilityWatermark | None
     ) -> None:
         self._url, self._pool, self._queries, self._watermark = url, pool, queries, watermark
         self._reads: Mapping[str, Declared] = {read.path: read for read in reads.declared}
@@ -164,14 +164,11 @@ class ResponseCache:
 
     async def _refresh(self) -> None:
         """Make what was asked for since the last refresh, and only then give it instead of what there was."""
-        async with (
-            self._pool.acquire() as connection,
-            connection.transaction(isolation="repeatable_read", readonly=True),
-        ):
+        async with snapshot(self._pool) as connection:
             version = await current_version(connection)
             if version == self._refreshed:
                 return
-            await use_generation_in_transaction(connection, version.generation)
+            await use_generation_in_snapshot(connection, version.generation)
             queries = replace(self._queries, reader=Snapshot(connection, version.generation))
             asked, self._asked = self._asked, set()
             for target in asked:
@@ -210,7 +207,7 @@ class ResponseCache:
 
 @contextlib.asynccontextmanager
 async def response_cache(
-    url: str, pool: Pool, queries: Queries, reads: Routes[Queries], watermark: VisibilityWatermark | None
+    url: str, pool: ReadPool, queries: Queries, reads: Routes[Queries], watermark: VisibilityWatermark | None
 ) -> AsyncIterator[tuple[ResponseCache, asyncio.Task[None]]]:
     """Run a ResponseCache for as long as the context lasts; yield it with its task."""
     made = ResponseCache(url, pool, queries, reads, watermark)

@@ -2,10 +2,10 @@
 
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Final, cast
 
 from shared.read_models.generations import schema_name
-from shared.runtime.database import Connection, OwnConnection, Pool, Role, open_pool
+from shared.runtime.database import OwnConnection, ReadPool, ReadSession, Role, open_pool
 
 # For one transaction only, if $2.
 USE_GENERATION: Final = (
@@ -33,13 +33,23 @@ class Session(OwnConnection):
             self.generation = generation
 
 
-async def use_generation_in_transaction(connection: Connection, generation: int) -> None:
-    """Read this generation until the transaction ends."""
-    await connection.execute(USE_GENERATION, schema_name(generation), True, str(generation))  # noqa: FBT003 - an argument of SQL
+@contextlib.asynccontextmanager
+async def snapshot(pool: ReadPool) -> AsyncIterator[ReadSession]:
+    """Lend a session whose statements all see the database as it is at the first of them."""
+    async with (
+        pool.acquire() as session,
+        cast("Session", session).transaction(isolation="repeatable_read", readonly=True),
+    ):
+        yield session
+
+
+async def use_generation_in_snapshot(session: ReadSession, generation: int) -> None:
+    """Read this generation until the snapshot ends."""
+    await session.fetchval(USE_GENERATION, schema_name(generation), True, str(generation))  # noqa: FBT003 - an argument of SQL
 
 
 @contextlib.asynccontextmanager
-async def open_reading_pool(url: str, *, size: int) -> AsyncIterator[Pool]:
+async def open_reading_pool(url: str, *, size: int) -> AsyncIterator[ReadPool]:
     """Open a pool of `Session`."""
     async with open_pool(url, Role.QUERY, size=size, settings=SETTINGS, connection_class=Session) as pool:
         yield pool

@@ -14,7 +14,7 @@ from shared.domain.errors import InvalidInput
 from shared.event_store.log import InTheFuture, position_at, recorded_at
 from shared.http.parameters import Given
 from shared.http.problems import Problem, unavailable
-from shared.runtime.database import Pool
+from shared.runtime.database import ReadPool
 
 EVERYTHING: Final = 2**63 - 1
 """A position that no event passes."""
@@ -55,7 +55,7 @@ async def recompute(reader: Reader, then: Then, query: str, *arguments: object) 
     return reading
 
 
-async def _position_at(pool: Pool, known_at: datetime, timeout: float) -> int:  # noqa: ASYNC109 - a deadline of its own
+async def _position_at(pool: ReadPool, known_at: datetime, timeout: float) -> int:  # noqa: ASYNC109 - a deadline of its own
     """Return the last position recorded by a moment of the past, once no other can be recorded before it."""
     loop = asyncio.get_running_loop()
     ends = loop.time() + timeout
@@ -73,7 +73,7 @@ async def _position_at(pool: Pool, known_at: datetime, timeout: float) -> int:  
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def _recorded_at(pool: Pool, position: int) -> datetime:
+async def _recorded_at(pool: ReadPool, position: int) -> datetime:
     async with pool.acquire() as connection:
         return await recorded_at(connection, position) or datetime.now(UTC)
 

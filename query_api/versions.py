@@ -8,7 +8,7 @@ import asyncpg
 
 from query_api.queries import version
 from shared.runtime.backoff import Backoff, retry_forever
-from shared.runtime.database import FAILURES, Connection, Role, connected
+from shared.runtime.database import FAILURES, ReadSession, Role, connected
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class ReadModelVersion(NamedTuple):
     quarantined: int
 
 
-async def current_version(connection: Connection) -> ReadModelVersion:
+async def current_version(connection: ReadSession) -> ReadModelVersion:
     """Return the version in the connection's snapshot. Raises a database error."""
     row = await connection.fetchrow(version())
     if row is None:

@@ -108,7 +108,7 @@ def lookups(bench: Workbench) -> Findings:
     return Findings(
         [
             Measure(
-                work=f"look-ups, {users:,} users",
+                work=f"lookups, {users:,} users",
                 what=name,
                 unit="req/s",
                 ours=rates[name],

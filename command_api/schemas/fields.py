@@ -173,7 +173,8 @@ class BulkCommand(Input, ABC):
         return str(name)
 
     @classmethod
-    def fields_for(cls, event: Event, _username: str | None) -> dict[str, Any]:
+    def fields_for(cls, event: Event, username: str | None) -> dict[str, Any]:
         """Return the fields with which the command leads to this event; the user had this name before it."""
-        known = {field.name: getattr(event, field.name) for field in fields(event) if field.name in cls.model_fields}
-        return {"type": cls.type_name(), **known}
+        known = {field.name: getattr(event, field.name) for field in fields(event)}
+        known = {"type": cls.type_name(), "username": username, **known}
+        return {name: known[name] for name in cls.model_fields if name in known}

@@ -36,11 +36,21 @@ def head_of(state: State, partition_positions: list[int]) -> Head:
 
 async def save(connection: Connection, state: State, events: Sequence[Event]) -> None:
     """Write what the events changed, as the state has it after all of them. Awards that repeat change nothing."""
-    await _save_users(connection, state, [event for event in events if isinstance(event, UserCreated | UserChanged)])
-    await _save_catalogue(connection, state, events)
-    await _save_holdings(connection, state, events)
-    revoked = [event.award_id for event in events if isinstance(event, AwardRevoked)]
-    if revoked:
+    users: list[UserCreated | UserChanged] = []
+    texts: list[AchievementDefined | AchievementTranslated] = []
+    awards: list[AchievementAwarded | AwardRevoked] = []
+    for event in events:
+        match event:
+            case AchievementAwarded() | AwardRevoked():
+                awards.append(event)
+            case UserCreated() | UserChanged():
+                users.append(event)
+            case AchievementDefined() | AchievementTranslated():
+                texts.append(event)
+    await _save_users(connection, state, users)
+    await _save_catalogue(connection, state, texts)
+    await _save_holdings(connection, state, awards)
+    if revoked := [event.award_id for event in awards if isinstance(event, AwardRevoked)]:
         await connection.execute(REVOKE, revoked)
 
 
@@ -55,9 +65,11 @@ async def _save_users(connection: Connection, state: State, events: Sequence[Use
     await connection.execute(sql(__package__, "save_users"), *columns, state.now)
 
 
-async def _save_catalogue(connection: Connection, state: State, events: Sequence[Event]) -> None:
-    defined = [event for event in events if isinstance(event, AchievementDefined)]
-    translated = [event for event in events if isinstance(event, AchievementTranslated)]
+async def _save_catalogue(
+    connection: Connection, state: State, texts: Sequence[AchievementDefined | AchievementTranslated]
+) -> None:
+    defined = [event for event in texts if isinstance(event, AchievementDefined)]
+    translated = [event for event in texts if isinstance(event, AchievementTranslated)]
     if defined:
         terms = [(e.achievement_id, e.achievement_language, e.achievement_point, e.repeatable) for e in defined]
         columns = _columns(terms)
@@ -67,7 +79,6 @@ async def _save_catalogue(connection: Connection, state: State, events: Sequence
         await connection.execute(sql(__package__, "touch_achievements"), touched, state.now, state.catalogue.position)
         pairs = _columns([(e.achievement_id, e.achievement_language) for e in translated])
         await connection.execute(sql(__package__, "free_texts"), *pairs)
-    texts: list[AchievementDefined | AchievementTranslated] = [*defined, *translated]
     latest = {(e.achievement_id, e.achievement_language): e for e in texts}
     if latest:
         columns = _columns(
@@ -85,12 +96,10 @@ async def _save_catalogue(connection: Connection, state: State, events: Sequence
         await connection.execute(sql(__package__, "save_texts"), *columns)
 
 
-async def _save_holdings(connection: Connection, state: State, events: Sequence[Event]) -> None:
-    touched = {
-        (event.user_id, event.achievement_id)
-        for event in events
-        if isinstance(event, AchievementAwarded | AwardRevoked) and _held_once(event.achievement_id, state)
-    }
+async def _save_holdings(
+    connection: Connection, state: State, awards: Sequence[AchievementAwarded | AwardRevoked]
+) -> None:
+    touched = {(e.user_id, e.achievement_id) for e in awards if _held_once(e.achievement_id, state)}
     if held := sorted(touched & state.held):
         await connection.execute(sql(__package__, "save_holdings"), *_columns(held))
     if gone := sorted(touched - state.held):

@@ -11,7 +11,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
-from shared.runtime.database import Connection
+from shared.runtime.database import ReadSession
 from shared.runtime.sql import sql
 
 metadata = sa.MetaData()
@@ -74,44 +74,44 @@ class Checkpoint:
         return max(0, self.last - self.position)
 
 
-async def head_position(connection: Connection) -> int:
+async def head_position(connection: ReadSession) -> int:
     """Return the position of the last event, 0 for an empty log."""
     return int(await connection.fetchval("SELECT position FROM log_head"))
 
 
-async def partition_count(connection: Connection) -> int:
+async def partition_count(connection: ReadSession) -> int:
     """Return the number of partitions that the log was made with."""
     return int(await connection.fetchval("SELECT cardinality(partition_positions) FROM log_head"))
 
 
-async def partition_positions(connection: Connection) -> list[int]:
+async def partition_positions(connection: ReadSession) -> list[int]:
     """Return the last position of each partition, 0 for one without events."""
     return list(await connection.fetchval("SELECT partition_positions FROM log_head"))
 
 
-async def partition_positions_at(connection: Connection, position: int) -> list[int] | None:
+async def partition_positions_at(connection: ReadSession, position: int) -> list[int] | None:
     """Return the last position of each partition up to a position of the log, None beyond its end."""
     found: list[int] | None = await connection.fetchval(sql(__package__, "partition_positions_at"), position)
     return found
 
 
-async def read_position(connection: Connection, generation: int) -> int:
+async def read_position(connection: ReadSession, generation: int) -> int:
     """Return the Read-Position of a generation: all events up to it are in its read models."""
     return int(await connection.fetchval("SELECT read_position($1)", generation))
 
 
-async def checkpoints(connection: Connection, *generations: int) -> list[Checkpoint]:
+async def checkpoints(connection: ReadSession, *generations: int) -> list[Checkpoint]:
     """Return the checkpoints of some generations beside the log's own positions, in one snapshot."""
     return [Checkpoint(**row) for row in await connection.fetch(sql(__package__, "checkpoints"), generations)]
 
 
-async def recorded_at(connection: Connection, position: int) -> datetime | None:
+async def recorded_at(connection: ReadSession, position: int) -> datetime | None:
     """Return when the event at a position was recorded (UTC)."""
     found: datetime | None = await connection.fetchval("SELECT recorded_at FROM events WHERE position = $1", position)
     return found
 
 
-async def position_at(connection: Connection, moment: datetime) -> int | None:
+async def position_at(connection: ReadSession, moment: datetime) -> int | None:
     """Return the last position recorded up to a moment, None while another may still be recorded before it.
 
     Raises InTheFuture.

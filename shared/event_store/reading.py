@@ -5,7 +5,7 @@ from typing import Final
 from uuid import UUID
 
 from shared.events.envelope import RecordedEvent
-from shared.runtime.database import Connection, Record
+from shared.runtime.database import ReadSession, Record
 from shared.runtime.sql import sql
 
 BATCH: Final = 5_000
@@ -14,23 +14,23 @@ LAST_POSITION: Final = 2**63 - 1
 
 
 async def events_after(
-    connection: Connection, after: int, limit: int, *, upto: int = LAST_POSITION
+    connection: ReadSession, after: int, limit: int, *, upto: int = LAST_POSITION
 ) -> list[RecordedEvent]:
     """Return the next events after a position, in order, at most `limit`."""
     return _recorded(await connection.fetch(sql(__package__, "events_after"), after, upto, limit))
 
 
-async def events_at(connection: Connection, positions: Sequence[int]) -> list[RecordedEvent]:
+async def events_at(connection: ReadSession, positions: Sequence[int]) -> list[RecordedEvent]:
     """Return the events at these positions, in order, of those that the log has."""
     return _recorded(await connection.fetch(sql(__package__, "events_at"), positions))
 
 
-async def events_with_ids(connection: Connection, event_ids: Sequence[UUID]) -> list[RecordedEvent]:
+async def events_with_ids(connection: ReadSession, event_ids: Sequence[UUID]) -> list[RecordedEvent]:
     """Return the events with these ids, of those that the log has."""
     return _recorded(await connection.fetch(sql(__package__, "events_with_ids"), event_ids))
 
 
-async def all_events(connection: Connection, upto: int) -> AsyncIterator[Sequence[RecordedEvent]]:
+async def all_events(connection: ReadSession, upto: int) -> AsyncIterator[Sequence[RecordedEvent]]:
     """Yield the log from its first event up to a position, in batches.
 
     No transaction spans the batches: recorded events do not change, and a snapshot held for as long as an export takes
@@ -43,7 +43,7 @@ async def all_events(connection: Connection, upto: int) -> AsyncIterator[Sequenc
 
 
 async def false_claims(
-    connection: Connection,
+    connection: ReadSession,
     positions: Sequence[int],
     partitions: Sequence[int],
     user_ids: Sequence[int | None],

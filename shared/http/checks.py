@@ -10,7 +10,7 @@ import asyncpg
 from shared.event_store.appending import probe
 from shared.http.operations import Check
 from shared.runtime import layout
-from shared.runtime.database import Pool
+from shared.runtime.database import Pool, ReadPool
 from shared.runtime.kafka import broker_answers
 from shared.runtime.settings import Settings
 
@@ -27,7 +27,7 @@ CANNOT_WRITE: Final[Mapping[type[Exception], str]] = {
 }
 
 
-def database(pool: Pool) -> Check:
+def database(pool: ReadPool) -> Check:
     """Return a check that PostgreSQL answers and is migrated as far as this code needs."""
 
     async def check() -> str | None:

@@ -45,8 +45,8 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     if error.status_code in {404, NOT_ALLOWED} and allowed:
         detail = "The path does not answer this method."
         return problem_response(Problem(NOT_ALLOWED, "method-not-allowed", detail, headers={"Allow": allowed}))
-    detail = "Nothing is here." if error.status_code == 404 else "The request cannot be answered."  # noqa: PLR2004 - a status of HTTP
-    code = "not-found" if error.status_code == 404 else "refused"  # noqa: PLR2004 - a status of HTTP
+    detail = "Nothing is here." if error.status_code == 404 else "The request cannot be answered."  # noqa: PLR2004
+    code = "not-found" if error.status_code == 404 else "refused"  # noqa: PLR2004
     return problem_response(Problem(error.status_code, code, detail))
 
 

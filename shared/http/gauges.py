@@ -4,7 +4,7 @@ from typing import Final
 
 from shared.event_store.log import checkpoints, head_position
 from shared.read_models.generations import PARTITION_TROUBLES, served_generation, visible_position
-from shared.runtime.database import Pool
+from shared.runtime.database import ReadPool
 from shared.runtime.metrics import (
     DRIFT,
     LOG_POSITION,
@@ -20,7 +20,7 @@ VERIFIED: Final = "SELECT drift, verified_position FROM generations WHERE state 
 PUBLISHED: Final = "SELECT position, trouble FROM write_model.relay_lease"
 
 
-async def refresh_positions(pool: Pool) -> None:
+async def refresh_positions(pool: ReadPool) -> None:
     """Set the positions, of which the difference is the lag, what holds it up, and what `laurels verify` found last.
 
     Raises a database error.
@@ -40,7 +40,7 @@ async def refresh_positions(pool: Pool) -> None:
         PARTITION_TROUBLE.labels(row["partition"], row["cause"]).set(1)
 
 
-async def refresh_published(pool: Pool) -> None:
+async def refresh_published(pool: ReadPool) -> None:
     """Set how far the relay has published the log, and what holds it up. Raises a database error."""
     async with pool.acquire() as connection:
         row = await connection.fetchrow(PUBLISHED)

@@ -22,7 +22,7 @@ class Route(APIRoute):
     FastAPI documents it; parsing, checking and writing what goes over the wire is the function's own.
     """
 
-    def __init__(self, path: str, endpoint: Callable[..., Awaitable[Response]], **options: Any) -> None:  # noqa: ANN401 - whatever it is given
+    def __init__(self, path: str, endpoint: Callable[..., Awaitable[Response]], **options: Any) -> None:  # noqa: ANN401
         super().__init__(path, endpoint, **options)
 
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from shared.read_models import registry
-from shared.runtime.database import Connection
+from shared.runtime.database import ReadSession
 
 VERSION: Final = registry.version()
 """That of the read models which this code fills and reads."""
@@ -21,12 +21,12 @@ def schema_name(generation: int) -> str:
     return f"generation_{generation}"
 
 
-async def served_generation(connection: Connection) -> int:
+async def served_generation(connection: ReadSession) -> int:
     """Return the number of the generation that reads are served from."""
     return int(await connection.fetchval(SERVED))
 
 
-async def visible_position(connection: Connection) -> int:
+async def visible_position(connection: ReadSession) -> int:
     """Return the Read-Position of the served generation: every event up to it is in the read models."""
     return int(await connection.fetchval(f"SELECT read_position(({SERVED}))"))
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from shared.read_models.bookkeeping import PROJECTED_CHANNEL
 from shared.read_models.generations import visible_position
 from shared.runtime.background import background, wait_for
-from shared.runtime.database import FAILURES, Pool, Role, listen
+from shared.runtime.database import FAILURES, ReadPool, Role, listen
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class VisibilityWatermark:
 class Visibility:
     """Knows how far the live read models are, as soon as somebody waits for it. Run `run()` as a task."""
 
-    def __init__(self, url: str, role: Role, pool: Pool, watermark: VisibilityWatermark) -> None:
+    def __init__(self, url: str, role: Role, pool: ReadPool, watermark: VisibilityWatermark) -> None:
         self._url, self._role, self._pool, self._watermark = url, role, pool, watermark
         self._waiting: set[tuple[int, asyncio.Future[None]]] = set()
         self._poke = asyncio.Event()
@@ -81,7 +81,7 @@ class Visibility:
 
 @contextlib.asynccontextmanager
 async def following(
-    url: str, role: Role, pool: Pool, watermark: VisibilityWatermark
+    url: str, role: Role, pool: ReadPool, watermark: VisibilityWatermark
 ) -> AsyncIterator[tuple[Visibility, asyncio.Task[None]]]:
     """Run a Visibility for as long as the context lasts; yield it with its task."""
     visibility = Visibility(url, role, pool, watermark)

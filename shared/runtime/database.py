@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import asyncpg
 
@@ -24,6 +25,30 @@ else:
     Record = asyncpg.Record
 
 logger = logging.getLogger(__name__)
+
+
+class ReadSession(Protocol):
+    """A session that asks. What appends, folds or switches takes a `Connection`, which no `ReadPool` hands out."""
+
+    async def fetch(self, query: str, *args: Any, timeout: float | None = None) -> list["Record"]:  # noqa: ANN401, ASYNC109 - as asyncpg has it
+        """Return the rows. Raises a database error."""
+
+    async def fetchrow(self, query: str, *args: Any) -> "Record | None":  # noqa: ANN401 - the same
+        """Return the first row. Raises a database error."""
+
+    async def fetchval(self, query: str, *args: Any, timeout: float | None = None) -> Any:  # noqa: ANN401, ASYNC109 - the same
+        """Return the first column of the first row. Raises a database error."""
+
+
+class ReadPool(Protocol):
+    """A pool of sessions that ask."""
+
+    def acquire(self, *, timeout: float | None = None) -> "AbstractAsyncContextManager[ReadSession]":
+        """Lend a session for as long as the context lasts."""
+
+    def get_size(self) -> int:
+        """Return how many connections are open."""
+
 
 CONNECT_TIMEOUT = 5.0
 COMMAND_TIMEOUT = 30.0
@@ -136,7 +161,7 @@ async def open_pool(
         pool.terminate()
 
 
-async def _keep_session(_connection: Any) -> None:  # noqa: ANN401 - whatever it is given
+async def _keep_session(_connection: Any) -> None:  # noqa: ANN401
     """Skip asyncpg's reset: the services set nothing on a session, and the round trip would cost every read."""
 
 

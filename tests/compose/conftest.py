@@ -18,7 +18,7 @@ def docker_engine() -> Iterator[Engine]:
     try:
         with engine() as found:
             stand_ins = provide(found)
-            print("".join(f"\n{image} is a stand-in: {file}" for image, file in stand_ins.items()))  # noqa: T201 - for the log of the run
+            print("".join(f"\n{image} is a stand-in: {file}" for image, file in stand_ins.items()))  # noqa: T201
             yield found
     except EngineUnavailable as reason:
         pytest.skip(str(reason))

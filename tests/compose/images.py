@@ -59,7 +59,7 @@ def _is_there(client: Any, image: str) -> bool:  # noqa: ANN401 - docker has no 
     return True
 
 
-def _make_base(client: Any, root: Path) -> None:  # noqa: ANN401 - whatever it is given
+def _make_base(client: Any, root: Path) -> None:  # noqa: ANN401
     if shutil.which("debootstrap") is None:
         message = "no image can be pulled, and stand-ins are made by debootstrap, which is not installed"
         raise EngineUnavailable(message)
@@ -81,7 +81,7 @@ def _without_packages(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
     return None if member.name.endswith(".deb") else member
 
 
-def _stand_in(client: Any, missing: list[str], folder: Path) -> Mapping[str, str]:  # noqa: ANN401 - whatever it is given
+def _stand_in(client: Any, missing: list[str], folder: Path) -> Mapping[str, str]:  # noqa: ANN401
     """Build what stands in for each image; those that the engine could pull are not touched."""
     with_jars = shutil.copytree(STANDINS, folder / "kafka")
     shutil.copytree(jars(), with_jars / "jars")
@@ -99,5 +99,5 @@ def _stand_in(client: Any, missing: list[str], folder: Path) -> Mapping[str, str
         return dict(zip(missing, pool.map(build, missing), strict=True))
 
 
-def _build(client: Any, context: Path, kind: str, tag: str, **arguments: str) -> None:  # noqa: ANN401 - whatever it is given
+def _build(client: Any, context: Path, kind: str, tag: str, **arguments: str) -> None:  # noqa: ANN401
     client.images.build(path=str(context), dockerfile=f"{kind}.Dockerfile", tag=tag, buildargs=arguments, rm=True)

@@ -69,6 +69,13 @@ def _assert_refused(result: Body, status: int, slug: str) -> None:
     assert result.get("body") is None, result
 
 
+def test_blank_lines_are_ignored(laurels: Laurels) -> None:
+    """A blank line of a stream is no command and has no result."""
+    lines = ["", json.dumps(_user(laurels)), " \r", "", json.dumps(_user(laurels)), ""]
+    response = post_raw(laurels, "/commands", "\n".join(lines).encode(), content_type=NDJSON)
+    assert [201, 201] == _statuses(_lines(response))
+
+
 def test_each_command_sees_those_before_it(laurels: Laurels) -> None:
     """A batch can register, define, award and award again, all by name."""
     user, feat = _user(laurels), _feat(laurels) | {"repeatable": False}

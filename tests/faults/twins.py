@@ -116,7 +116,7 @@ async def _write_rows(self: Any, events: Batch) -> int:
 
 
 def no_fencing() -> None:
-    """Move the checkpoint whoever holds the partition, and from wherever it is."""
+    """Advance the checkpoint without a check of its epoch and its old position."""
     runner.ADVANCE = runner.ADVANCE.replace("AND p.position = a.old AND p.epoch = a.epoch", "")  # type: ignore[misc]
     project = runner.Runner.project
 
@@ -128,7 +128,7 @@ def no_fencing() -> None:
 
 
 def relay_without_its_epoch() -> None:
-    """Publish beside another relay, and move the checkpoint whoever has the lease."""
+    """Publish beside another relay, and advance the checkpoint without a check of the lease."""
     lease.MOVE = lease.MOVE.replace("WHERE epoch = $1", "WHERE $1::bigint IS NOT NULL")  # type: ignore[misc]
     lease.MAY_WORK = "SELECT $1::float IS NOT NULL"  # type: ignore[misc]
 

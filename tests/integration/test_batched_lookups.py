@@ -15,7 +15,7 @@ from query_api.routes.users import USER
 from query_api.sessions import open_reading_pool
 from shared.domain.names import username
 from shared.read_models.visibility import VisibilityWatermark
-from shared.runtime.database import Pool, Role, connect
+from shared.runtime.database import ReadPool, Role, connect
 from tests.support import projected_log
 from tests.support.histories import USERNAMES, history_of, recorded
 from tests.support.histories import create as register
@@ -42,7 +42,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProjectedLog]:
 
 
 @asynccontextmanager
-async def reading(log: ProjectedLog, upto: int = 5) -> AsyncIterator[tuple[PoolReader, Pool]]:
+async def reading(log: ProjectedLog, upto: int = 5) -> AsyncIterator[tuple[PoolReader, ReadPool]]:
     """Project the log up to a position, and read it over a pool that would take ten questions at once."""
     await log.restart(recorded(HISTORY, PARTITIONS))
     await log.project(log.from_log(upto))

@@ -154,9 +154,7 @@ def made(server: Connection, name: str, partitions: int) -> Database:
 
     synchronously(make())
     url = Connection(server.host, server.password, database=name).url
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LAURELS_PARTITIONS", str(partitions))
-        migrate(url)
+    migrate(url, partitions)
     return synchronously(opened(url))
 
 

@@ -82,10 +82,10 @@ def unequal_rows(laurels: Laurels, one: int, other: int) -> dict[str, int]:
     """Count, by table, the rows that only one of two generations has."""
     found = {}
     for table in TABLES:
-        ours, theirs = (f"SELECT t::text FROM {schema_name(number)}.{table} t" for number in (one, other))  # noqa: S608 - put together from constants
+        ours, theirs = (f"SELECT t::text FROM {schema_name(number)}.{table} t" for number in (one, other))  # noqa: S608
         counted = fetch(
             laurels,
-            f"SELECT count(*) FROM (({ours} EXCEPT ALL {theirs}) UNION ALL ({theirs} EXCEPT ALL {ours})) AS d",  # noqa: S608 - put together from constants
+            f"SELECT count(*) FROM (({ours} EXCEPT ALL {theirs}) UNION ALL ({theirs} EXCEPT ALL {ours})) AS d",  # noqa: S608
         )
         found[table] = counted[0]["count"]
     return {table: count for table, count in found.items() if count}

@@ -279,9 +279,7 @@ def projected_log(folder: Path) -> Iterator[ProjectedLog]:
     postgres = EmbeddedPostgres(folder, settings=HASTY)
     url = synchronously(postgres.start()).url
     try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("LAURELS_PARTITIONS", str(PARTITIONS))
-            migrate(url)
+        migrate(url, PARTITIONS)
         opened = synchronously(ProjectedLog.open(url))
         try:
             yield opened

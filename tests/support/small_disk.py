@@ -21,7 +21,7 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
     folder.mkdir()
     folder.chmod(0o755)
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)],  # noqa: S607 - the system's own
+        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)],  # noqa: S607
         capture_output=True,
         text=True,
         check=False,
@@ -32,7 +32,7 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
         yield folder
     finally:
         # What the test could not stop may still hold it.
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)  # noqa: S607 - the system's own
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)  # noqa: S607
 
 
 @contextmanager

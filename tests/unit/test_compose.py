@@ -189,8 +189,8 @@ def test_the_gateway_knows_its_services() -> None:
         ({"PUBLISHED_ON": "[::1]", "TOKENS": "", "OPEN": "no"}, True),
         ({"PUBLISHED_ON": "::", "TOKENS": "", "OPEN": "no"}, False),
         ({"PUBLISHED_ON": "0.0.0.0", "TOKENS": "", "OPEN": "no"}, False),  # noqa: S104 - read, not bound
-        ({"PUBLISHED_ON": "0.0.0.0", "TOKENS": "a-token-of-a-producer", "OPEN": "no"}, True),  # noqa: S104 - an address that is read, not bound
-        ({"PUBLISHED_ON": "0.0.0.0", "TOKENS": "", "OPEN": "yes"}, True),  # noqa: S104 - an address that is read, not bound
+        ({"PUBLISHED_ON": "0.0.0.0", "TOKENS": "a-token-of-a-producer", "OPEN": "no"}, True),  # noqa: S104
+        ({"PUBLISHED_ON": "0.0.0.0", "TOKENS": "", "OPEN": "yes"}, True),  # noqa: S104
     ],
     ids=str,
 )
