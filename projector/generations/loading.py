@@ -42,7 +42,12 @@ class NoKafka(Exception):
 
 
 async def load_from_log(
-    url: str, generation: int, target: int, moved: Moved = no_report, amendments: Sequence[Amendment] = ()
+    url: str,
+    generation: int,
+    target: int,
+    moved: Moved = no_report,
+    amendments: Sequence[Amendment] = (),
+    models: Sequence[ReadModel] = READ_MODELS,
 ) -> None:
     """Fold the log up to a position in very large batches; goes on after the last that was finished."""
 
@@ -50,7 +55,7 @@ async def load_from_log(
         first = min(advance.old for advance in events.advances)
         await moved(first + int(events.size * share))
 
-    runner = await Runner.open(url, generation, bulk=Bulk(stepped, amendments))
+    runner = await Runner.open(url, generation, models, bulk=Bulk(stepped, amendments))
     try:
         held, _ = await runner.take_over()
         await _fold(runner, held, BULK_LIMIT, target, moved)
@@ -58,10 +63,10 @@ async def load_from_log(
         runner.close()
 
 
-async def catch_up(url: str, generation: int, moved: Moved) -> None:
+async def catch_up(url: str, generation: int, moved: Moved, models: Sequence[ReadModel] = READ_MODELS) -> None:
     """Fold what has come meanwhile, until next to nothing is left."""
     reader = await connect(url, Role.PROJECTOR)
-    runner = await Runner.open(url, generation)
+    runner = await Runner.open(url, generation, models)
     try:
         held, _ = await runner.take_over()
         for _ in range(PASSES):
@@ -85,13 +90,15 @@ async def _fold(runner: Runner, held: dict[int, Held], limit: int, target: int, 
     return held
 
 
-async def load_from_kafka(settings: Settings, generation: int, moved: Moved) -> None:
+async def load_from_kafka(
+    settings: Settings, generation: int, moved: Moved, models: Sequence[ReadModel] = READ_MODELS
+) -> None:
     """Fold the topic from its beginning until everything is there that the log has now.
 
     What the topic lacks is taken from the log, as always. Raises NoKafka; what has come by then stays.
     """
     try:
-        await _consume(settings, generation, moved)
+        await _consume(settings, generation, moved, models)
     except WrongTopic as error:
         raise NoKafka(f"Kafka cannot be read: {error}") from error
     except KafkaError as error:
@@ -99,9 +106,9 @@ async def load_from_kafka(settings: Settings, generation: int, moved: Moved) -> 
         raise NoKafka(f"Kafka cannot be read at {where}: {type(error).__name__}.") from error
 
 
-async def _consume(settings: Settings, generation: int, moved: Moved) -> None:
+async def _consume(settings: Settings, generation: int, moved: Moved, models: Sequence[ReadModel]) -> None:
     reader = await connect(settings.database_url, Role.PROJECTOR)
-    runner = await Runner.open(settings.database_url, generation)
+    runner = await Runner.open(settings.database_url, generation, models)
     member = Member(settings, generation)
     consumption = Consumption(member)
     try:

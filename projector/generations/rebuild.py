@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Final
 
@@ -19,7 +19,8 @@ from projector.generations.verification import Verification, verify
 from projector.runner import open_session
 from shared.event_store.log import head_position, read_position
 from shared.read_models.generations import VERSION, served_generation
-from shared.read_models.registry import READ_MODELS, folded
+from shared.read_models.read_model import ReadModel
+from shared.read_models.registry import READ_MODELS, folded, version
 from shared.runtime.database import FAILURES, Connection, OwnConnection, Role, connect
 from shared.runtime.settings import Settings
 from shared.runtime.sql import sql
@@ -62,18 +63,18 @@ async def turn(url: str) -> AsyncIterator[OwnConnection]:
         connection.terminate()
 
 
-async def rebuild(settings: Settings, plan: Plan, report: Report) -> Outcome:
+async def rebuild(settings: Settings, plan: Plan, report: Report, models: Sequence[ReadModel] = READ_MODELS) -> Outcome:
     """Build a generation and switch to it. Raises one of ENDINGS or a database error.
 
     Whatever ends it early leaves the live generation as it is; the next call with the same plan goes on from there. One
     with another plan gives up what was there, except that a dry run is refused then: it changes nothing.
     """
-    if plan.projection is not None and plan.projection not in rebuildable():
-        raise Refused(f"There is no projection of this name; there are: {', '.join(rebuildable())}.")
+    if plan.projection is not None and plan.projection not in rebuildable(models):
+        raise Refused(f"There is no projection of this name; there are: {', '.join(rebuildable(models))}.")
     async with turn(settings.database_url) as connection:
         await connection.execute(AT_WORK)
-        started = await _begin(connection, plan)
-        work = _Rebuild(settings, plan, connection, started, report)
+        started = await _begin(connection, plan, models)
+        work = _Rebuild(settings, plan, models, connection, started, report)
         try:
             return await work.run()
         except (Refused, UnknownEvents, MissingEvents) as error:
@@ -100,9 +101,9 @@ async def renew(settings: Settings, announce: Callable[[str], None]) -> None:
         await rebuild(settings, Plan(), lambda _progress: None)
 
 
-def rebuildable() -> list[str]:
+def rebuildable(models: Sequence[ReadModel] = READ_MODELS) -> list[str]:
     """Return the names of the read models that can be rebuilt by themselves."""
-    return [model.name for model in folded(READ_MODELS)]
+    return [model.name for model in folded(models)]
 
 
 async def drop_unfinished(url: str) -> int | None:
@@ -133,18 +134,18 @@ async def rollback(url: str) -> tuple[int, int]:
         return standby["generation"], await _switch(connection, standby["generation"])
 
 
-async def _begin(connection: Connection, plan: Plan) -> Progress:
+async def _begin(connection: Connection, plan: Plan, models: Sequence[ReadModel]) -> Progress:
     await drop_left_overs(connection)
-    options, dropped = asdict(plan), None
+    options, newest, dropped = asdict(plan), version(models), None
     row = await connection.fetchrow(sql("projector.sql", "unfinished_rebuild"))
     if row is not None:
         begun = json.loads(row["options"])
-        if begun == options and row["version"] == VERSION and not row["rolled_back"]:
+        if begun == options and row["version"] == newest and not row["rolled_back"]:
             position = await read_position(connection, row["generation"])
             return Progress(row["rebuild_id"], row["generation"], Phase(row["phase"]), position, resumed=True)
         is_left = row["version"] is not None and not (row["is_live"] or row["rolled_back"])
         if plan.dry_run and is_left and not begun["dry_run"]:
-            go_on = "go on with it (`laurels rebuild` with its options), or " if row["version"] == VERSION else ""
+            go_on = "go on with it (`laurels rebuild` with its options), or " if row["version"] == newest else ""
             raise Refused(
                 f"An interrupted rebuild left generation {row['generation']}, which a dry run would drop: "
                 f"{go_on}drop it (`laurels rebuild --drop`)."
@@ -153,7 +154,7 @@ async def _begin(connection: Connection, plan: Plan) -> Progress:
         dropped = row["generation"] if is_left else None
     generation = await connection.fetchval(sql("projector.sql", "next_generation"))
     async with connection.transaction():
-        await generations.create(connection, generation)
+        await generations.create(connection, generation, models)
         rebuild_id = await connection.fetchval(
             sql("projector.sql", "begin_rebuild"), generation, plan.transport, json.dumps(options)
         )
@@ -201,9 +202,16 @@ class _Rebuild:
     """One rebuild at work; `connection` holds the lock and keeps the books."""
 
     def __init__(
-        self, settings: Settings, plan: Plan, connection: OwnConnection, progress: Progress, report: Report
+        self,
+        settings: Settings,
+        plan: Plan,
+        models: Sequence[ReadModel],
+        connection: OwnConnection,
+        progress: Progress,
+        report: Report,
     ) -> None:
         self._settings, self._plan, self._connection, self._report = settings, plan, connection, report
+        self._models = models
         self._progress = progress
         self._url, self._generation = settings.database_url, progress.generation
         self._seconds: dict[Phase, float] = {}
@@ -257,12 +265,12 @@ class _Rebuild:
         moved = await self._measured()
         if self._plan.projection is not None:
             served = await served_generation(self._connection)
-            await load_one(self._url, self._generation, served, self._plan.projection)
+            await load_one(self._url, self._generation, served, self._plan.projection, self._models)
             await self._move(position=await read_position(self._connection, self._generation))
         elif self._plan.transport == "kafka":
-            await load_from_kafka(self._settings, self._generation, moved)
+            await load_from_kafka(self._settings, self._generation, moved, self._models)
         else:
-            await load_from_log(self._url, self._generation, self._progress.target, moved)
+            await load_from_log(self._url, self._generation, self._progress.target, moved, models=self._models)
 
     async def _measured(self) -> Callable[[int], Awaitable[None]]:
         first = await self._connection.fetchval(FIRST, self._generation)
@@ -276,12 +284,12 @@ class _Rebuild:
         return moved
 
     async def _index(self) -> None:
-        worker = await open_session(self._url, self._generation, large=True)
+        worker = await open_session(self._url, self._generation, self._models, large=True)
         try:
             async with worker.transaction():
-                for statement in create_indexes_sql(self._generation):
+                for statement in create_indexes_sql(self._generation, self._models):
                     await worker.execute(statement)
-                for table in metadata(self._generation).sorted_tables:
+                for table in metadata(self._generation, self._models).sorted_tables:
                     await worker.execute(f"ANALYZE {table.name}")
                 # With the indexes, so that an attempt that goes on does not make them again.
                 await worker.execute("UPDATE rebuilds SET phase = $2 WHERE rebuild_id = $1", *self._after(Phase.INDEX))
@@ -293,16 +301,17 @@ class _Rebuild:
         return self._progress.rebuild_id, phases[phases.index(phase) + 1]
 
     async def _verify(self) -> None:
-        self._verification = await verify(self._url, self._generation)
+        self._verification = await verify(self._url, self._generation, self._models)
         if self._verification.drift:
             raise Refused(_differences(self._verification, "new"))
         if self._plan.dry_run:
-            self._live = await verify(self._url, await served_generation(self._connection))
+            served = await served_generation(self._connection)
+            self._live = await verify(self._url, served, self._models)
             await generations.drop(self._connection, self._generation)
 
     async def _catch_up(self) -> None:
         if await self._connection.fetchval(STATE, self._generation) == "building":
-            await catch_up(self._url, self._generation, await self._measured())
+            await catch_up(self._url, self._generation, await self._measured(), self._models)
             await hand_over(self._connection, self._generation)
 
     async def _switch(self) -> None:

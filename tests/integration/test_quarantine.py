@@ -1,13 +1,16 @@
 """`laurels quarantine` from outside: what an operator sees of an event that cannot be applied, and does about it."""
 
+import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import asyncpg
 import httpx
 
 from tests.support.deployments import Laurels, fetch
+from tests.support.operators import TABLES, live, told
 from tests.support.synchronously import synchronously
 
 API = "/api/v1"
@@ -176,3 +179,100 @@ def test_what_is_dropped_stays_missing(fresh_laurels: Callable[..., Laurels]) ->
     assert "There is no quarantined record" in again[1]
     assert [second] == quarantined(laurels)
     assert ada(laurels)["incomplete"] is True
+
+
+def rows(laurels: Laurels) -> dict[str, list[str]]:
+    """Return the rows of every read model that is served, as text."""
+    schema = f"generation_{live(laurels)}"
+    return {
+        table: sorted(row["text"] for row in fetch(laurels, f"SELECT t::text AS text FROM {schema}.{table} AS t"))  # noqa: S608 - our own names
+        for table in TABLES
+    }
+
+
+def as_json(laurels: Laurels, *arguments: str) -> dict[str, Any]:
+    done = laurels.operate("quarantine", *arguments, "--json")
+    assert (0, "") == (done.returncode, done.stderr)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_an_id_that_is_not_there_is_one_sentence(fresh_laurels: Callable[..., Laurels]) -> None:
+    """Each command names the id and ends with 1, or with 2 where it is no number; an empty list is no error."""
+    laurels = fresh_laurels()
+    given_awards(laurels)
+    before = rows(laurels)
+    for command in (["show"], ["show", "--json"], ["retry"], ["drop", "--yes"]):
+        done = laurels.operate("quarantine", *command, "41")
+        assert (1, "") == (done.returncode, done.stdout)
+        assert "There is no quarantined record 41." in re.sub(r"\s+", " ", done.stderr)
+    assert "Invalid value" in told(2, laurels.operate("quarantine", "retry", "forty-one"))
+    assert {"records": [], "next_after": None} == as_json(laurels, "list")
+    assert (0, "There are no more. ") == operate(laurels, "list", "--after", "41")
+    assert before == rows(laurels)
+
+
+def test_what_is_quarantined_can_be_read_by_a_program(fresh_laurels: Callable[..., Laurels]) -> None:
+    """JSON has the position, the user, the error and the event's bytes, and says that something is missing."""
+    laurels = fresh_laurels()
+    broken = append_broken(laurels, given_awards(laurels), '{"points": "many"}')
+    (record,) = as_json(laurels, "list")["records"]
+    shown = as_json(laurels, "show", str(record["quarantine_id"]))
+
+    assert (broken, ada(laurels)["user_id"], False) == tuple(record[n] for n in ("position", "user_id", "applied"))
+    assert (live(laurels), "many") == (record["generation"], json.loads(shown["record"])["points"])
+    assert record == {name: value for name, value in shown.items() if name != "record"} | {
+        "last_offset": shown["last_offset"] if shown["last_offset"] is not None else shown["kafka_offset"]
+    }
+
+
+def test_a_retry_that_fails_again_changes_nothing(fresh_laurels: Callable[..., Laurels]) -> None:
+    """Every row of every read model stays as it was, and so does the record, however often it is tried."""
+    laurels = fresh_laurels()
+    append_broken(laurels, given_awards(laurels), '{"points": "many"}')
+    award(laurels, "ada")
+    (record,) = quarantined(laurels)
+    before = rows(laurels)
+    for _ in range(2):
+        done = laurels.operate("quarantine", "retry", str(record))
+        assert (1, "") == (done.returncode, done.stdout)
+        assert "It still cannot be applied" in done.stderr
+        assert (before, [record]) == (rows(laurels), quarantined(laurels))
+    assert ["(1)"] == before["incomplete_users"]
+
+
+def test_a_user_is_complete_once_all_is_retried(fresh_laurels: Callable[..., Laurels]) -> None:
+    """Of two records of a user the first retry counts its award, and the last one takes the mark away."""
+    laurels = fresh_laurels()
+    like = given_awards(laurels)
+    broken = [append_broken(laurels, like, '{"points": "many"}') for _ in range(2)]
+    for position in broken:
+        as_owner(laurels, MEND, position, '{"points": 10}')
+    first, second = quarantined(laurels)
+
+    assert (0, f"Record {second} is applied. ") == operate(laurels, "retry", str(second))
+    eventually(lambda: ada(laurels)["total_points"] == 30, "one of the two counts")
+    assert ada(laurels)["incomplete"] is True
+    assert (0, f"Record {first} is applied. ") == operate(laurels, "retry", str(first))
+    eventually(lambda: ada(laurels)["total_points"] == 40, "both count")
+    assert [] == rows(laurels)["incomplete_users"]
+    assert_sound(laurels)
+
+
+def test_a_rebuild_brings_in_what_was_dropped(fresh_laurels: Callable[..., Laurels]) -> None:
+    """A drop changes no row; once the event is mended, a rebuild counts it, and the user is complete."""
+    laurels = fresh_laurels()
+    broken = append_broken(laurels, given_awards(laurels), '{"points": "many"}')
+    (record,) = quarantined(laurels)
+    before = rows(laurels)
+    dropped = operate(laurels, "drop", "--yes", str(record))
+    after = rows(laurels)
+
+    as_owner(laurels, MEND, broken, '{"points": 10}')
+    told(0, laurels.operate("rebuild"))
+
+    assert (0, f"Record {record} is dropped; its user's statistics stay incomplete until a rebuild. ") == dropped
+    assert before == after
+    eventually(lambda: ada(laurels)["total_points"] == 30, "the award counts")
+    assert "incomplete" not in ada(laurels)
+    assert_sound(laurels)

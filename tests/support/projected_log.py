@@ -57,13 +57,10 @@ class Then(NamedTuple):
     as_of: datetime | None
 
 
-EMPTY = "; ".join(
-    [
-        "DELETE FROM events",
-        *(f"DELETE FROM generation_{GENERATION}.{table}" for table in oracle.COLUMNS),  # noqa: S608 - our own names
-        "DELETE FROM quarantine",
-        "UPDATE progress SET position = 0, kafka_offset = NULL",
-    ]
+EMPTY = (
+    "DELETE FROM events",
+    "DELETE FROM quarantine",
+    "UPDATE progress SET position = 0, kafka_offset = NULL",
 )
 
 INDEXES = """
@@ -80,6 +77,8 @@ class ProjectedLog:
     ) -> None:
         self.url = url
         self._admin, self._runner, self._reader, self._stack = admin, runner, reader, stack
+        self.generation = GENERATION
+        self._models: Sequence[ReadModel] = READ_MODELS
         self.held: dict[int, Held] = {}
 
     @classmethod
@@ -92,10 +91,11 @@ class ProjectedLog:
         pool = await stack.enter_async_context(open_reading_pool(url, size=1))
         return cls(url, admin, await Runner.open(url, GENERATION), PoolReader(pool, VisibilityWatermark()), stack)
 
-    async def reopen(self, models: Sequence[ReadModel] = READ_MODELS) -> None:
-        """Have a new runner, which folds into these read models."""
+    async def reopen(self, models: Sequence[ReadModel] = READ_MODELS, generation: int = GENERATION) -> None:
+        """Have a new runner, which folds into these read models of a generation."""
         self._runner.close()
-        self._runner = await Runner.open(self.url, GENERATION, models)
+        self.generation, self._models = generation, models
+        self._runner = await Runner.open(self.url, generation, models)
 
     async def close(self) -> None:
         """Drop every connection."""
@@ -105,7 +105,9 @@ class ProjectedLog:
 
     async def restart(self, events: Sequence[RecordedEvent]) -> None:
         """Begin anew: a log of these events, and nothing of them projected."""
-        await self._admin.execute(EMPTY)
+        schema = schema_name(self.generation)
+        tables = [f"DELETE FROM {schema}.{model.table.name}" for model in self._models]  # noqa: S608 - our own names
+        await self._admin.execute("; ".join([*EMPTY, *tables]))
         rows = [
             (e.position, e.event_id, e.partition, e.type, e.schema_version, e.user_id, e.data, e.recorded_at)
             for e in events
@@ -172,14 +174,12 @@ class ProjectedLog:
 
     async def drift(self) -> dict[str, int]:
         """Return how many rows `laurels verify` finds wrong, by table."""
-        found = await verify(self.url, GENERATION)
+        found = await verify(self.url, self.generation, self._models)
         return {check.table: check.differing for check in found.tables if check.differing}
 
-    async def tables(self, generation: int = GENERATION) -> oracle.Tables:
-        """Return the rows of every read model, sorted, and what was put aside where anything was."""
-        found = {
-            table: sorted(await self._rows(generation, table, columns)) for table, columns in oracle.COLUMNS.items()
-        }
+    async def tables(self, generation: int | None = None) -> oracle.Tables:
+        """Return the rows of every read model, sorted, and what is in quarantine where anything is."""
+        found = {table: await self.rows(table, columns, generation) for table, columns in oracle.COLUMNS.items()}
         aside = [tuple(row) for row in await self._admin.fetch("SELECT position, error FROM quarantine")]
         return {**found, "quarantine": aside} if aside else found
 
@@ -259,9 +259,21 @@ class ProjectedLog:
         position = EVERYTHING if then.known_at is None else then.known_at
         return await self._reader.recompute(as_of(QUESTIONS[question]), position, then.as_of, *arguments)
 
-    async def _rows(self, generation: int, table: str, columns: Sequence[str]) -> list[oracle.Row]:
-        query = f"SELECT {', '.join(columns)} FROM generation_{generation}.{table}"  # noqa: S608 - our own names
-        return [tuple(_plain(value) for value in row) for row in await self._admin.fetch(query)]
+    async def rows(self, table: str, columns: Iterable[str], generation: int | None = None) -> list[oracle.Row]:
+        """Return the rows of a read model, sorted."""
+        source = f"{schema_name(generation or self.generation)}.{table}"
+        found = await self._admin.fetch(f"SELECT {', '.join(columns)} FROM {source}")  # noqa: S608 - our own names
+        return sorted(tuple(_plain(value) for value in row) for row in found)
+
+    async def execute(self, statement: str, *arguments: object) -> None:
+        """Do what only the database's owner may, with the tables of the generation in the search path."""
+        path = f"{schema_name(self.generation)}, public"
+        await self._admin.execute("SELECT set_config('search_path', $1, false)", path)
+        await self._admin.execute(statement, *arguments)
+
+    async def read(self, query: str, *arguments: object) -> Reading:
+        """Return the result of a query of the query side's reader."""
+        return await self._reader.read(query, *arguments)
 
 
 @contextmanager
