@@ -8,6 +8,7 @@ from fastapi import FastAPI
 import command_api.routes
 import query_api.routes
 from projector import admin
+from shared.http.documentation import PROBLEM_SCHEMA
 
 DESCRIPTION = """
 Registers users, keeps a catalogue of achievements, awards them, and serves precomputed statistics.
@@ -37,6 +38,7 @@ def whole_document() -> dict[str, Any]:
     ]
     document = app.openapi()
     _drop_default_validation(document)
+    document["components"]["schemas"]["Problem"] = PROBLEM_SCHEMA
     document["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{}, {"bearer": []}]
     return document

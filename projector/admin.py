@@ -16,7 +16,7 @@ from projector.generations.plan import Busy, Phase, Plan, Progress
 from projector.generations.rebuild import ENDINGS, rebuild, rebuildable
 from shared.http import strict_json
 from shared.http.bodies import BODY_LIMIT, check_media_type, read_body
-from shared.http.documentation import PathId, problem_responses
+from shared.http.documentation import PathId, header, problem_responses
 from shared.http.negotiation import JSON
 from shared.http.parameters import path_id, query_parameters
 from shared.http.problems import InputError, Problem, invalid_input
@@ -162,7 +162,8 @@ class OperatorsOnly:
 
 def _route(model: Any, status: int, *problems: int) -> dict[str, Any]:  # noqa: ANN401 - a model or a list of them
     """Return the documentation of a route: what it answers, and with which problems."""
-    answers: dict[int | str, dict[str, Any]] = {status: {"model": model}}
+    headers = {"Location": header("string", "The path of the rebuild.")} if status == 202 else {}  # noqa: PLR2004 - Accepted
+    answers: dict[int | str, dict[str, Any]] = {status: {"model": model, "headers": headers}}
     return {"response_model": None, "responses": answers | problem_responses(400, 401, 403, 503, *problems)}
 
 

@@ -14,7 +14,10 @@ from shared.http.routing import Routes
 routes = Routes[Service](tag="achievements")
 
 
-@routes.post("/users/achievements", **command_route(NewAchievement, {201: representations.Achievement}, 409, 413, 415))
+@routes.post(
+    "/users/achievements",
+    **command_route(NewAchievement, {201: representations.Achievement}, 409, 413, 415, located=True),
+)
 async def define_achievement(service: Service, request: Request) -> Response:
     """Add an achievement to the catalogue."""
     body = await body_of(service, request, NewAchievement)

@@ -6,11 +6,14 @@ from pydantic import BaseModel
 
 from shared.http.documentation import header, problem_responses
 
+REPLAYED = {"Idempotency-Replayed": header("boolean", "Present when the response is that of an earlier request.")}
 HEADERS = {
     "Event-Position": header("integer", "Log position of the last event that the command caused."),
     "Event-Applied": header("boolean", "Whether reads show it already."),
-    "Idempotency-Replayed": header("boolean", "Present when the answer is that of an earlier request."),
+    **REPLAYED,
+    "Preference-Applied": header("string", "The preference that was honoured."),
 }
+LOCATION = {"Location": header("string", "The path of what was made.")}
 
 PARAMETERS = [
     {
@@ -38,8 +41,9 @@ def command_route(
     answers: dict[int, type[BaseModel] | None],
     *problems: int,
     body_required: bool = True,
+    located: bool = False,
 ) -> dict[str, Any]:
-    """Return the documentation of a command: its body, what it answers, and with which problems."""
+    """Return the documentation of a command: its body, its responses (`located` if with a Location), its problems."""
     extra: dict[str, Any] = {"parameters": PARAMETERS}
     if body is not None:
         extra["requestBody"] = {
@@ -47,12 +51,13 @@ def command_route(
             "content": {"application/json": {"schema": body.model_json_schema()}},
         }
     responses: dict[int | str, dict[str, Any]] = {
-        status: {"headers": HEADERS} | ({"model": model} if model else {"description": "Done."})
+        status: {"headers": HEADERS | (LOCATION if located else {})}
+        | ({"model": model} if model else {"description": "Done."})
         for status, model in answers.items()
     }
     return {
         "status_code": next(iter(answers)),
         "response_model": None,
-        "responses": responses | problem_responses(400, 401, 403, 422, 429, 503, *problems),
+        "responses": responses | problem_responses(400, 401, 403, 406, 422, 429, 503, *problems, decided=REPLAYED),
         "openapi_extra": extra,
     }

@@ -13,7 +13,7 @@ from shared.http.routing import Routes
 routes = Routes[Service](tag="users")
 
 
-@routes.post("/users", **command_route(NewUser, {201: representations.User}, 409, 413, 415))
+@routes.post("/users", **command_route(NewUser, {201: representations.User}, 409, 413, 415, located=True))
 async def create_user(service: Service, request: Request) -> Response:
     """Register a user."""
     body = await body_of(service, request, NewUser)

@@ -13,6 +13,7 @@ PREFER = {
     "schema": {"type": "string", "examples": ["wait=5"]},
     "description": "wait=SECONDS waits so long for min_position or known_at, at most 10.",
 }
+READ_POSITION = {"Read-Position": header("integer", "All events up to this log position are in the response.")}
 IF_NONE_MATCH = {
     "name": "If-None-Match",
     "in": "header",
@@ -30,16 +31,16 @@ def read_route(
 ) -> dict[str, Any]:
     """Return the documentation of a read: its shape, its query parameters, its problems, whether it is cached."""
     given = [*parameters.documented(), PREFER]
-    shown = {"Read-Position": header("integer", "All events up to this log position are in the response.")}
-    shown |= headers or {}
+    shown = READ_POSITION | (headers or {})
     responses: dict[int | str, dict[str, Any]] = {200: {"model": model, "headers": shown}}
+    responses |= problem_responses(400, 401, 403, 406, 429, 503, *problems, decided=READ_POSITION)
     if cached:
         shown["ETag"] = header("string", "Names this response, where it is cached.")
-        responses[304] = {"description": "The response is the one that If-None-Match names."}
+        responses[304] = {"description": "The response is the one that If-None-Match names.", "headers": shown}
         given.append(IF_NONE_MATCH)
     return {
         "response_model": None,
-        "responses": responses | problem_responses(400, 401, 403, 406, 429, 503, *problems),
+        "responses": responses,
         "openapi_extra": {"parameters": given},
     }
 

@@ -1,6 +1,8 @@
 """Pieces of the OpenAPI document that both APIs use."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Annotated, Any, Final
 
 from pydantic import WithJsonSchema
@@ -17,7 +19,8 @@ PathId = Annotated[str, WithJsonSchema({"type": "integer", "minimum": 1, "maximu
 PathUsername = Annotated[str, WithJsonSchema({"type": "string", "minLength": 1, "examples": ["ada"]})]
 PathLanguage = Annotated[str, WithJsonSchema(LANGUAGE)]
 
-PROBLEM_SCHEMA = {
+PROBLEM: Final = {"$ref": "#/components/schemas/Problem"}
+PROBLEM_SCHEMA: Final = {
     "type": "object",
     "required": ["type", "title", "status", "detail"],
     "properties": {
@@ -44,12 +47,24 @@ def header(kind: str, description: str) -> dict[str, Any]:
     return {"description": description, "schema": {"type": kind}}
 
 
-def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the problems that a route may answer with."""
+RETRY_AFTER: Final = {"Retry-After": header("integer", "Seconds after which to try again.")}
+DECIDED: Final = frozenset({404, 409})
+PROBLEM_HEADERS: Final[Mapping[int, Mapping[str, Any]]] = {
+    401: {"WWW-Authenticate": header("string", "The kind of credentials that are missing.")},
+    429: RETRY_AFTER,
+    503: RETRY_AFTER,
+}
+
+
+def problem_responses(
+    *statuses: int, decided: Mapping[str, Any] = MappingProxyType({})
+) -> dict[int | str, dict[str, Any]]:
+    """Return the problems that a route may answer with; `decided` are headers of those that the data decide."""
     return {
         status: {
             "description": HTTPStatus(status).phrase,
-            "content": {MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}},
+            "headers": {**PROBLEM_HEADERS.get(status, {}), **(decided if status in DECIDED else {})},
+            "content": {MEDIA_TYPE: {"schema": PROBLEM}},
         }
         for status in sorted(set(statuses))
     }

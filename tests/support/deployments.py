@@ -16,6 +16,7 @@ import httpx
 import yaml
 
 from all_in_one.embedded_postgres import EmbeddedPostgres, find_running
+from tests.support.documented import assert_documented
 from tests.support.gateway import haproxy_or_skip, launch
 from tests.support.processes import ROOT, STOP_SECONDS, UNMEASURED, Service, free_port, run, start, wait_until_answers
 from tests.support.synchronously import synchronously
@@ -37,8 +38,8 @@ class Laurels:
     _locks: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Make the client that the tests use."""
-        self.http = httpx.Client(base_url=self.base_url, timeout=15)
+        """Make the client that the tests use, which holds every response against the document."""
+        self.http = httpx.Client(base_url=self.base_url, timeout=15, event_hooks={"response": [assert_documented]})
 
     @property
     def can_pause(self) -> bool:

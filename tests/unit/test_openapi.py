@@ -9,6 +9,7 @@ import pytest
 
 from cli.openapi import whole_document
 from shared.http.api_map import document
+from shared.http.documentation import PROBLEM
 
 Operation = dict[str, Any]
 
@@ -125,7 +126,8 @@ def test_every_error_is_a_problem(path: str, operation: Operation) -> None:
     for status in errors:
         texts = texts_for(operation, status)
         assert ["application/problem+json"] == list(texts), status
-        assert {"type", "title", "status", "detail"} <= set(texts["application/problem+json"]["schema"]["required"])
+        assert PROBLEM == texts["application/problem+json"]["schema"]
+    assert {"type", "title", "status", "detail"} <= set(document()["components"]["schemas"]["Problem"]["required"])
     assert {"400", "503"} <= set(errors)
 
 

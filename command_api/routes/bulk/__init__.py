@@ -7,10 +7,10 @@ from fastapi import Request, Response
 from command_api.routes.answering import Service, key_of
 from command_api.routes.bulk.array import ARRAY_LIMIT, answer_array
 from command_api.routes.bulk.stream import answer_stream
-from command_api.routes.documentation import PARAMETERS
+from command_api.routes.documentation import HEADERS, PARAMETERS
 from command_api.schemas import BULK_COMMANDS
 from shared.http.bodies import check_media_type
-from shared.http.documentation import header, problem_responses
+from shared.http.documentation import problem_responses
 from shared.http.negotiation import JSON, NDJSON, accepts
 from shared.http.parameters import query_parameters
 from shared.http.problems import Problem
@@ -34,10 +34,7 @@ DOCUMENTATION: dict[str, Any] = {
     | {
         200: {
             "description": "One result for every command, in order.",
-            "headers": {
-                "Event-Position": header("integer", "Log position of the last event caused (arrays only)."),
-                "Event-Applied": header("boolean", "Whether reads show it already (arrays only)."),
-            },
+            "headers": HEADERS,
             "content": {JSON: {"schema": {"type": "array", "items": RESULT_SCHEMA}}, NDJSON: {"schema": RESULT_SCHEMA}},
         }
     },
