@@ -171,14 +171,17 @@ def _print_differences(found: Verification) -> None:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[Progress], None]]:
-    """Show one bar for each phase, and say what became of a rebuild that was interrupted."""
-    begun: set[int] = set()
+    """Show one bar for each phase, a line where there is no terminal, and what became of an interrupted rebuild."""
+    begun: set[int | Phase] = set()
     with progress_bars() as report:
 
         def show(progress: Progress) -> None:
             if progress.generation not in begun:
                 begun.add(progress.generation)
                 _print_interrupted(progress)
+            if progress.phase not in begun and not errors.is_terminal:
+                begun.add(progress.phase)
+                errors.print(WORDS[progress.phase])
             target = progress.target if progress.phase in COUNTED else 0
             report(Stage(WORDS[progress.phase], "events"), progress.position, target)
 
