@@ -164,7 +164,7 @@ def _route(model: Any, status: int, *problems: int) -> dict[str, Any]:  # noqa: 
     """Return the documentation of a route: what it answers, and with which problems."""
     headers = {"Location": header("string", "The path of the rebuild.")} if status == 202 else {}  # noqa: PLR2004 - Accepted
     answers: dict[int | str, dict[str, Any]] = {status: {"model": model, "headers": headers}}
-    return {"response_model": None, "responses": answers | problem_responses(400, 401, 403, 503, *problems)}
+    return {"response_model": None, "responses": answers | problem_responses(400, 401, 403, 429, 503, *problems)}
 
 
 ROUTES: Final = Routes[OperatorsOnly]("/admin", tag="operations", base="")

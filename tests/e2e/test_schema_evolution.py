@@ -137,6 +137,6 @@ def test_the_all_in_one_rebuilds_before_it_serves_a_new_version(tmp_path: Path) 
         new.wait_until_ready()
         assert V1_ORIGIN == user(new, "ann", position)["origin"]
         assert V2_ORIGIN == user(new, "bob", given(new, registered("bob")))["origin"]
-        assert "building them anew from 1 events" in new.log.read_text()
+        assert "building new ones from 1 events" in new.log.read_text()
     finally:
         assert 0 == new.stop()

@@ -235,6 +235,7 @@ def test_the_migrations_build_what_the_code_declares(server: Connection, make_da
         "DO $$ BEGIN EXECUTE format('REVOKE CREATE ON DATABASE %I FROM laurels_projector', current_database()); END $$",
     ],
 )
+@pytest.mark.usefixtures("database")  # its migrations make the server's roles
 def test_every_kind_of_drift_is_noticed(server: Connection, make_database: MakeDatabase, drift: str) -> None:
     """The comparison looks at all of this, so that finding no difference means something."""
     url = make_database()

@@ -68,13 +68,15 @@ def _change_the_read_model() -> None:
 
 def _change_the_reads() -> None:
     queries = importlib.import_module("query_api.queries")
-    read = queries._read
+    sql = queries.sql
 
-    def read_with_origin(path: str) -> str:
-        text: str = read(path)
+    def sql_with_origin(package: str, name: str, **pieces: str) -> str:
+        text: str = sql(package, name, **pieces)
+        if not name.startswith(("user/", "users/")):
+            return text
         return text.replace(" updated_at ", " updated_at, origin ").replace(" updated_at\n", " updated_at, origin\n")
 
-    _set(queries, _read=lambda path: read_with_origin(path) if path.startswith(("user/", "users/")) else read(path))
+    _set(queries, sql=sql_with_origin)
     routes = importlib.import_module("query_api.routes.users")
     _set(routes, FIELDS=(*routes.FIELDS, "origin"))
 
