@@ -1,6 +1,5 @@
 """What a client accepts, by the weights of its headers (RFC 9110, 12.5)."""
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -46,7 +45,7 @@ def _weighted(header: str) -> Iterator[tuple[str, float]]:
 
 def _quality(text: str) -> float:
     """Return a q-value; what is malformed counts as 0."""
-    return float(text) if _QUALITY.fullmatch(text) else 0.0
-
-
-_QUALITY = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?", re.ASCII)
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
